@@ -20,6 +20,7 @@ LONGEST_PROSE = 10_000  # characters searched from the end
 PROSE_NUMBER = re.compile(r"-?\d{1,3}(?: \d{3})+(?!\d)|-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 RESULT = re.compile(rf"(?:=|>>|\bequals)\s*\$?\s*({PROSE_NUMBER.pattern})")
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+LONE_NUMBER = re.compile(rf"\({NUMBER.pattern}\)")
 
 _pool: ProcessPool | None = None
 _pool_lock = threading.Lock()
@@ -113,11 +114,16 @@ def equal(answer: str, ground_truth: str) -> bool:
 
 
 def _normalize(answer: str) -> str:
-    """Without what never changes an answer: spaces, dollar and percent signs, a final stop, grouping, text commands."""
+    """Without what never changes an answer: spaces, signs of dollar and percent, a final stop, grouping, text commands.
+
+    And a number without the parentheses around it, as in the "(073)" of a contest's answer sheet.
+    """
     answer = re.sub(r"\\(?:text|mathrm|textbf|mbox)\{([^{}]*)\}", r"\1", answer.strip().strip("$").rstrip("."))
     answer = (
         re.sub(r"\\(?:left|right|!|,|;|:|\s)", "", answer).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
     )
+    if LONE_NUMBER.fullmatch(answer):
+        answer = answer[1:-1]
     answer = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", answer)
     return re.sub(r"\s|\\\$|\\?%$", "", answer)
 

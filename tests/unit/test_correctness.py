@@ -30,6 +30,7 @@ def score(response, truth):
         ("\\boxed{\\dfrac{1}{\\sqrt{2}}}", "\\frac{\\sqrt{2}}{2}"),
         ("\\boxed{1,600}", "1600"),
         ("\\boxed{042}", "42"),
+        ("\\boxed{\\textbf{(042)}}", "42"),
         ("\\boxed{\\text{Evelyn}}", "\\text{Evelyn}"),
         ("\\boxed{(1, 2)}", "(1,2)"),
         ("x = 3 so 5 * 8 = 40\n#### 40", "40"),
@@ -77,6 +78,7 @@ def test_right(response, truth):
         ("\\boxed{\\text{Monday}}", "Friday"),
         ("\\boxed{0.33}", "\\frac{1}{3}"),
         ("\\boxed{1,5}", "15"),
+        ("\\boxed{(1,234)}", "1234"),
         ("\\boxed{\\frac{1}{2", "0.5"),
         (None, "42"),
     ],
@@ -191,6 +193,14 @@ def swapped(rows):
 def test_math500():
     rows = benchmark_rows("math500.jsonl")
     assert len(rows) == 250
+    assert all(score(row["solution"], row["answer"]) == 1.0 for row in rows)
+    assert not any(score(solution, answer) for solution, answer in swapped(rows))
+
+
+def test_aime24():
+    """Answers are written out in prose, boxed, in an answer sheet's form, and signed by their authors."""
+    rows = benchmark_rows("aime24.jsonl")
+    assert len(rows) == 30
     assert all(score(row["solution"], row["answer"]) == 1.0 for row in rows)
     assert not any(score(solution, answer) for solution, answer in swapped(rows))
 
