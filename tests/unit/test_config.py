@@ -6,7 +6,6 @@ import pytest
 from omegaconf import OmegaConf
 
 from sgrpo_verl.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete
-from tests.conftest import ROOT
 
 SGRPO = "algorithm.adv_estimator=sgrpo"
 N = "actor_rollout_ref.rollout.n"
@@ -147,17 +146,6 @@ def test_every_setting_can_be_overridden_on_top_of_a_group(compose_config, field
     config = compose_config("+sgrpo=shortest_only", f"algorithm.sgrpo.{field}={values[field]}")
     complete(config)
     assert str(getattr(SGRPOConfig.of(config), field)) == str(values[field]).strip("'")
-
-
-def test_the_readmes_gpu_quick_start_is_accepted(compose_config):
-    """By the driver and by verl's own checks; it runs on no machine of the tests."""
-    from verl.utils.config import validate_config
-
-    command = (ROOT / "README.md").read_text().split("python -m verl.trainer.main_ppo +sgrpo=paper")[1].split("```")[0]
-    config = compose_config("+sgrpo=paper", *command.replace("\\", "").split())
-    validate_config(config=config, use_reference_policy=False, use_critic=False)
-    assert SGRPOConfig.of(config) == SGRPOConfig()
-    assert config.data.train_batch_size == config.actor_rollout_ref.actor.ppo_mini_batch_size == 128
 
 
 def test_the_cpu_group_holds_nothing_of_sgrpo_and_only_keys_that_verl_knows(compose_config):
