@@ -1,14 +1,34 @@
-"""Reward schedules: from the correctness of a serial group's rows, in exit order, to their rewards.
+"""From scores to rewards: which rows of a serial group are correct, and what a schedule makes of it, in exit order.
 
 Pure Python. ``register_reward_schedule`` adds one of your own, chosen with ``algorithm.sgrpo.reward=NAME``.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 RewardSchedule = Callable[[Sequence[bool], float], list[float]]
 """(correct, decay_base) → rewards. ``correct``: the group's rows in exit order, the full response last."""
 
 _SCHEDULES: dict[str, RewardSchedule] = {}
+
+
+def is_correct(score: Any, threshold: float) -> bool:
+    """Whether a reward function's score, or its ``acc``, means that an answer is correct.
+
+    Raises:
+        ValueError: it is no finite number, so it says neither.
+    """
+    try:
+        number = float("nan" if isinstance(score, str | bytes) else score)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(
+            f"the reward function returned {score!r}: S-GRPO needs a finite number, or a dict whose 'acc' or 'score' "
+            "is one"
+        )
+    return number > threshold
 
 
 def register_reward_schedule(name: str) -> Callable[[RewardSchedule], RewardSchedule]:

@@ -9,7 +9,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from sgrpo_verl.config import SINGLE_TURN_AGENT, SGRPOConfig
-from sgrpo_verl.decay import get_reward_schedule
+from sgrpo_verl.decay import get_reward_schedule, is_correct
 from sgrpo_verl.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 
@@ -79,16 +79,15 @@ class SerialGroupWorker(_StockWorker):
         reward_info = scored.extra_fields.get("reward_extra_info") or {}
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
         row.output.metrics = scored.metrics
-        score: Any = reward_info.get("acc", scored.reward_score)
-        return float(score) > self.settings.correct_threshold
+        return is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)
 
     async def _put(self, group: SerialGroup, correct: list[bool], kwargs: dict[str, Any]) -> None:
         """The whole group in one put, keyed ``{uid}_{session}_{row}`` as verl keys several outputs of one session."""
         keys, fields, tags = [], [], []
-        for position, (row, is_correct) in enumerate(zip(group.rows, correct, strict=True)):
+        for position, (row, right) in enumerate(zip(group.rows, correct, strict=True)):
             keys.append(f"{kwargs['uid']}_{kwargs['session_id']}_{position}")
             fields.append(self._fields(row.output, kwargs))
-            tags.append(self._tag(row, position, group, is_correct, kwargs))
+            tags.append(self._tag(row, position, group, right, kwargs))
         tags[-1][TAG] |= group_notes(
             [row.output.reward_score or 0.0 for row in group.rows],
             correct,

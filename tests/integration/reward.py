@@ -1,10 +1,22 @@
 """A reward function as a user would write one, which a test can make fail for one row of a group."""
 
 import threading
+import time
+from typing import Any
 
 from sgrpo_verl.correctness import compute_score as math_verify_score
 
 FAILS = "fail on the second row"
+SLEEPS = "sleep for a second"
+# Ground truths that ask for what no reward function should return.
+RETURNS: dict[str, Any] = {
+    "NaN": float("nan"),
+    "infinity": float("inf"),
+    "None": None,
+    "a string": "right",
+    "a dict without a score": {"acc": 1.0},
+    "a dict whose acc is None": {"score": 1.0, "acc": None},
+}
 _calls: list[str] = []
 _lock = threading.Lock()
 
@@ -15,5 +27,10 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
             _calls.append(solution_str)
             if len(_calls) == 2:
                 raise RuntimeError("this answer cannot be scored")
+    if ground_truth == SLEEPS:
+        time.sleep(1)
+        return 1.0
+    if ground_truth in RETURNS:
+        return RETURNS[ground_truth]
     score = math_verify_score(data_source, solution_str, ground_truth)
     return {"score": 10 * score - 5, "acc": bool(score), "seen": solution_str}

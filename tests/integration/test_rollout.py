@@ -13,7 +13,7 @@ from sgrpo_verl.serial_group import exit_seed
 from sgrpo_verl.toy.sums import sum_of
 from sgrpo_verl.toy.tasks import TASKS
 from tests.integration.conftest import ANSWER_LENGTH, NUM_EXITS, RESPONSE_LENGTH
-from tests.integration.reward import FAILS
+from tests.integration.reward import FAILS, RETURNS, SLEEPS
 
 PROBLEMS = TASKS["sums"].draw_problems(6, seed=5)
 
@@ -148,6 +148,18 @@ def test_a_failed_score_of_one_row_fails_its_group_and_no_other(rollout):
     assert status == {uids[0]: "failure", uids[1]: "finished", uids[2]: "finished"}
     assert rows[uids[0]] == {}
     assert all(len(rows[uid]) > 1 for uid in uids[1:])
+
+
+def test_a_reward_function_that_returns_no_number_fails_its_groups_and_a_slow_one_is_waited_for(rollout):
+    problems = TASKS["sums"].draw_problems(len(RETURNS) + 1, seed=6)
+    uids = rollout.submit(problems, ground_truths=[*RETURNS, SLEEPS], step=5)
+    status, rows = rollout.wait(uids)
+    assert dict(zip([*RETURNS, SLEEPS], status.values(), strict=True)) == {
+        **dict.fromkeys(RETURNS, "failure"),
+        SLEEPS: "finished",
+    }
+    assert not any(rows[uid] for uid in uids[:-1]), "nothing of a failed group is there to be trained on"
+    assert all(tag[TAG]["correct"] for tag in rows[uids[-1]].values())
 
 
 def test_a_failed_generation_fails_its_group_and_no_other(rollout):

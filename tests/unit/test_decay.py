@@ -1,10 +1,12 @@
 """Reward schedules against PAPER's worked example and a plain reading of the formula."""
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgrpo_verl.decay import get_reward_schedule, known_reward_schedules, register_reward_schedule
+from sgrpo_verl.decay import get_reward_schedule, is_correct, known_reward_schedules, register_reward_schedule
 
 WORKED_EXAMPLE = [False, True, False, True, True]  # P_1 … P_4, full
 GROUPS = st.lists(st.booleans(), max_size=20)
@@ -30,7 +32,7 @@ def test_no_schedule_rewards_a_wrong_row_or_changes_the_first_correct_one(correc
     for name in ("decay", "all_one", "shortest_one"):
         rewards = get_reward_schedule(name)(correct, 2.0)
         assert len(rewards) == len(correct)
-        assert all(reward == 0 for reward, is_correct in zip(rewards, correct, strict=True) if not is_correct)
+        assert all(reward == 0 for reward, right in zip(rewards, correct, strict=True) if not right)
         assert rewards[correct.index(True)] == 1 if any(correct) else not any(rewards)
 
 
@@ -54,3 +56,22 @@ def test_a_schedule_of_ones_own():
     assert get_reward_schedule("only_the_full_response")([True, True], 2.0) == [0.0, 1.0]
     with pytest.raises(ValueError, match="registered already"):
         register_reward_schedule("only_the_full_response")(lambda correct, base: [])
+
+
+@pytest.mark.parametrize(
+    ("score", "correct"),
+    [(1, True), (0.6, True), (0.5, False), (0, False), (-3.5, False), (True, True), (False, False)],
+)
+def test_a_score_above_the_threshold_is_correct(score, correct):
+    assert is_correct(score, 0.5) is correct
+    assert is_correct(np.float32(score), 0.5) is correct
+    assert is_correct(torch.tensor(score), 0.5) is correct
+
+
+@pytest.mark.parametrize(
+    "score", [None, float("nan"), float("inf"), -float("inf"), "1.0", "right", b"1", [1.0, 2.0], {}]
+)
+def test_what_is_no_number_is_neither_right_nor_wrong(score):
+    with pytest.raises(ValueError, match="needs a finite number") as error:
+        is_correct(score, 0.5)
+    assert repr(score) in str(error.value)
