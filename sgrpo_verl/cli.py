@@ -1,4 +1,4 @@
-"""The command line: ``sgrpo data``, ``sgrpo eval``, ``sgrpo score``, ``sgrpo compare``, ``sgrpo show``."""
+"""The command line: ``sgrpo data``, ``eval``, ``score``, ``compare``, ``show`` and ``doctor``."""
 
 import signal
 import sys
@@ -155,6 +155,23 @@ def compare(
     from sgrpo_verl.eval.compare import compare
 
     compare(runs, [label for label in labels.split(",") if label], out, console)
+
+
+@app.command()
+def doctor(
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running cluster's, such as auto; every node is asked.")
+    ] = None,
+) -> None:
+    """Versions, whether verl loads the plugin here and in Ray workers, and what is wrong."""
+    from sgrpo_verl.doctor import doctor
+
+    wrong = doctor(console, ray_address)
+    for line in wrong:
+        console.print(f"[red]wrong:[/red] {line}", highlight=False, soft_wrap=True)
+    if wrong:
+        raise typer.Exit(1)
+    console.print("all in place")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from packaging.version import Version
 
 from sgrpo_verl.config import complete
 from sgrpo_verl.plugin import logger
+from sgrpo_verl.verl_points import changed
 
 OLDEST_VERL = Version("0.9.0")
 NEWEST_TESTED_VERL = Version("0.9.1")
@@ -18,13 +19,15 @@ def prepare(config: DictConfig) -> None:
 
     Raises:
         ValueError: see ``config.complete``.
-        RuntimeError: verl is too old.
+        RuntimeError: verl is too old, or newer than any tested and changed where we hook in.
     """
     installed = Version(verl.__version__)
     if installed < OLDEST_VERL:
         raise RuntimeError(f"sgrpo-verl needs verl >= {OLDEST_VERL}, and verl {installed} is installed")
     if installed > NEWEST_TESTED_VERL:
         logger.warning("sgrpo-verl is tested with verl up to %s; verl %s is newer", NEWEST_TESTED_VERL, installed)
+        if changes := changed():
+            raise RuntimeError(f"sgrpo-verl does not fit verl {installed}: {'; '.join(changes)}")
     filled = complete(config)
     print(f"[sgrpo-verl {version('sgrpo-verl')}] filled in:")
     for name, value in filled.items():

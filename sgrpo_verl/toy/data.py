@@ -1,5 +1,6 @@
 """A toy task as verl's parquet: training prompts, and held-out problems to choose settings on and to report."""
 
+import random
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ def write_data(
     """
     folder.mkdir(parents=True, exist_ok=True)
     held_out = task.draw_problems(validation + test, seed=seed, held_out=True)
+    random.Random(seed).shuffle(held_out)  # short problems run out, so those drawn first are shorter
     splits = {
         "train": task.draw_problems(train, seed=seed),
         "validation": held_out[:validation],

