@@ -45,9 +45,9 @@ POINTS = (
 )
 
 
-def changed(points: tuple[Point, ...] = POINTS) -> list[str]:
-    """A sentence for each point that this verl does not have, or has with other parameters."""
-    return [sentence for point in points if (sentence := _change(point))]
+def changed(points: tuple[Point, ...] | None = None) -> list[str]:
+    """A sentence for each point (all by default) that this verl does not have, or has with other parameters."""
+    return [sentence for point in points or POINTS if (sentence := _change(point))]
 
 
 def _change(point: Point) -> str | None:

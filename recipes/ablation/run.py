@@ -43,7 +43,7 @@ def main(
     if unknown := [name for name in names if name not in TASKS]:
         raise UserError(f"--tasks {tasks}: {unknown[0]!r} is none of {', '.join(TASKS)}")
     variants = (*ROWS, *(QUESTIONS if questions else ()))
-    wanted = [(task, variant, int(seed)) for task in names for seed in seeds.split(",") for variant in variants]
+    wanted = [(task, variant, int(seed)) for seed in seeds.split(",") for task in names for variant in variants]
     for task in names:
         _untrained(out / task, task, reasoners.resolve())
     left = [(task, variant, seed) for task, variant, seed in wanted if not _folder(out, task, variant, seed).is_dir()]

@@ -15,7 +15,11 @@ ANSWER_TOKENS = 24
 
 
 def evaluate(model: Path, data: Path, out: Path, *options: str) -> None:
-    """``sgrpo eval`` in a process of its own, greedy unless ``options`` say otherwise; an ended run stays as it is."""
+    """``sgrpo eval`` in a process of its own, greedy unless ``options`` say otherwise; an ended run stays as it is.
+
+    What vLLM says goes to a log file beside ``out``.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
     processes.run(
         [
             *(sys.executable, "-m", "sgrpo_verl.cli", "eval", "--model", str(model), "--data", str(data)),
@@ -23,7 +27,9 @@ def evaluate(model: Path, data: Path, out: Path, *options: str) -> None:
             *("--max-tokens", str(MAX_RESPONSE_TOKENS), "--answer-tokens", str(ANSWER_TOKENS)),
             *("--dtype", "float32", *options),
         ],
+        log=out.with_name(f"{out.name}.log"),
         VLLM_LOGGING_LEVEL="ERROR",
+        VLLM_ENABLE_V1_MULTIPROCESSING="0",  # a second process for the engine takes longer to start than it then works
     )
 
 

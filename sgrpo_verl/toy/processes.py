@@ -6,20 +6,25 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
 
 import psutil
 
 MARK = "SGRPO_VERL_RUN"  # environment variable that every process of a run inherits, and is found by
 SECONDS_TO_END = 10
+LINES_SHOWN = 80  # of a failed command's log: behind the error, vLLM's libraries say 30 lines as they go
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def running(command: list[str], environment: dict[str, str], stdout: int | None = None) -> Iterator[subprocess.Popen]:
+def running(
+    command: list[str], environment: dict[str, str], stdout: int | None = None, stderr: int | None = None
+) -> Iterator[subprocess.Popen]:
     """The started command; on leaving, whatever the cause, every process that it started is ended and gone.
 
-    Ctrl-C, SIGTERM and a closed terminal (SIGHUP, unless ignored: nohup) are such causes.
+    Ctrl-C, SIGTERM and a closed terminal (SIGHUP, unless ignored: nohup) are such causes. Where only ``stdout`` is
+    given, both go there.
     """
     mark = uuid.uuid4().hex
     previous = {number: signal.getsignal(number) for number in ENDING}
@@ -32,7 +37,7 @@ def running(command: list[str], environment: dict[str, str], stdout: int | None 
             command,
             env={**os.environ, **environment, MARK: mark},
             stdout=stdout,
-            stderr=subprocess.STDOUT if stdout is not None else None,
+            stderr=subprocess.STDOUT if stdout is not None and stderr is None else stderr,
             text=True,
             errors="replace",
             start_new_session=True,  # Ctrl-C comes to us, and we end it in order
@@ -47,15 +52,20 @@ def running(command: list[str], environment: dict[str, str], stdout: int | None 
             signal.signal(number, handler)
 
 
-def run(command: list[str], **environment: str) -> None:
-    """Run a command to its end.
+def run(command: list[str], log: Path | None = None, **environment: str) -> None:
+    """Run a command to its end; with ``log``, what it writes to stderr goes there.
 
     Raises:
-        SystemExit: it failed; its own exit status.
+        SystemExit: it failed; its own exit status, and the end of ``log`` is shown.
     """
-    with running(command, environment) as process:
+    with (
+        log.open("w") if log else nullcontext() as log_file,
+        running(command, environment, stderr=log_file.fileno() if log_file else None) as process,
+    ):
         status = process.wait()
     if status:
+        if log:
+            print("\n".join(log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]), file=sys.stderr)
         sys.exit(status)
 
 

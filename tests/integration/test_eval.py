@@ -23,6 +23,7 @@ from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
 
 MAX_TOKENS, ANSWER_TOKENS = 120, 16
+IN_ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}  # vLLM's engine starts sooner there
 DEER = Deer(threshold=1.0, inducer=EXIT_PROMPT + "Answer: \\boxed{", closing=EXIT_PROMPT, trial_tokens=8)
 
 
@@ -194,13 +195,26 @@ def test_a_killed_run_goes_on_where_it_was(reasoner, tmp_path):
     kept = list(read_lines(file))
     assert 3 <= len(kept) < 80
     assert not (out / "summary.json").exists()
-    processes.run(command, **environment)
+    processes.run(command, tmp_path / "log", **IN_ONE_PROCESS)
     lines = list(read_lines(file))
     assert lines[: len(kept)] == kept
     assert sorted((line["index"], line["sample"]) for line in lines) == [(i, s) for i in range(40) for s in range(2)]
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"][0]["benchmarks"]["test"]["samples"] == 2
     ended = os.stat(file).st_mtime_ns
-    processes.run(command, **environment)  # nothing left to do: no model is loaded
+    processes.run(command)  # nothing left to do: no model is loaded
     assert os.stat(file).st_mtime_ns == ended
     assert len(pd.read_parquet(data / "test.parquet")) == 40
+
+
+def test_seeded_samples_whose_prompts_do_not_fit_one_step(reasoner, tmp_path):
+    """vLLM on the CPU ends where it splits a prompt that has a seed of its own; 4,096 tokens are one step there."""
+    data, out = tmp_path / "data", tmp_path / "run"
+    write_data(data, TASKS["sums"], train=8, validation=8, test=48)
+    command = [
+        *(sys.executable, "-m", "sgrpo_verl.cli", "eval", "--model", str(reasoner), "--data", str(data)),
+        *("--benchmarks", "test", "--out", str(out), "--samples", "6", "--temperature", "1", "--dtype", "float32"),
+        *("--max-tokens", "8", "--answer-tokens", "8"),
+    ]
+    processes.run(command, tmp_path / "log", **IN_ONE_PROCESS)  # so that all requests are there at the first step
+    assert len((out / "completions.jsonl").read_text().splitlines()) == 48 * 6

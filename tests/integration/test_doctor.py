@@ -1,0 +1,92 @@
+"""``sgrpo doctor``, and how a verl that has changed where we hook in is found out before anything starts."""
+
+import os
+import subprocess
+import sys
+import types
+
+import pytest
+
+from sgrpo_verl import driver, verl_points
+from sgrpo_verl.verl_points import Point, changed
+
+
+def sgrpo_doctor(*arguments, **environment):
+    command = [sys.executable, "-m", "sgrpo_verl.cli", "doctor", *arguments]
+    environment = {**os.environ, "COLUMNS": "200", **environment}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_all_in_place_here_and_in_a_ray_worker():
+    status, out, _ = sgrpo_doctor()
+    assert status == 0, out
+    assert "all in place" in out
+    assert "Ray worker on" in out
+    for line in ("plugin loaded", "advantage estimator", "config check", "metrics", "rollout dumps"):
+        [row] = [row for row in out.splitlines() if line in row]
+        assert row.count("yes") == 2
+    assert "verl " in out
+
+
+def test_a_plugin_that_verl_does_not_load():
+    status, out, _ = sgrpo_doctor(VERL_USE_EXTERNAL_PLUGINS="none")
+    assert status == 1
+    wrong = [line for line in out.splitlines() if line.startswith("wrong:")]
+    assert len(wrong) == 2
+    assert all("VERL_USE_EXTERNAL_PLUGINS=none" in line for line in wrong)
+    assert ("driver" in wrong[0], "Ray worker" in wrong[1]) == (True, True)
+
+
+def test_no_cluster_at_an_address():
+    status, _, err = sgrpo_doctor("--ray-address", "127.0.0.1:1")
+    assert status == 2
+    assert "sgrpo: --ray-address 127.0.0.1:1: no Ray cluster answers there" in err
+
+
+def test_this_verl_has_every_point():
+    assert changed() == []
+
+
+@pytest.fixture
+def another_verl(monkeypatch):
+    """A module as a newer verl might have it: one parameter renamed, one method gone."""
+    module = types.ModuleType("newer_verl")
+    module.Trainer = type("Trainer", (), {"compute": lambda self, rows, metrics: None})
+    monkeypatch.setitem(sys.modules, "newer_verl", module)
+    points = (
+        Point("newer_verl", "Trainer.compute", ("metrics",), "metrics"),
+        Point("newer_verl", "Trainer.compute", ("batch", "metrics"), "metrics"),
+        Point("newer_verl", "Trainer.dump", (), "dumps"),
+        Point("newest_verl", "validate", (), "checks"),
+    )
+    monkeypatch.setattr(verl_points, "POINTS", points)
+    return points
+
+
+def test_what_changed_is_named(another_verl):
+    renamed, gone, no_module = changed(another_verl)
+    assert renamed == "verl's newer_verl.Trainer.compute (metrics) no longer takes batch; it takes self, rows, metrics"
+    assert gone.startswith("verl's newer_verl.Trainer.dump (dumps) is gone: ")
+    assert no_module.startswith("verl's newest_verl.validate (checks) is gone: ")
+
+
+def test_an_untested_newer_verl_is_one_warning_or_an_error_that_names_what_changed(
+    compose_config, monkeypatch, caplog, another_verl
+):
+    config = compose_config("algorithm.adv_estimator=sgrpo")
+    monkeypatch.setattr(driver.verl, "__version__", "0.99.0")
+    with pytest.raises(RuntimeError, match=r"does not fit verl 0\.99\.0: .*Trainer\.compute .*no longer takes batch"):
+        driver.prepare(config)
+    monkeypatch.setattr(verl_points, "POINTS", another_verl[:1])
+    caplog.clear()
+    driver.prepare(config)
+    assert [record.message for record in caplog.records] == [
+        "sgrpo-verl is tested with verl up to 0.9.1; verl 0.99.0 is newer"
+    ]
+
+
+def test_a_verl_that_is_too_old_is_an_error(compose_config, monkeypatch):
+    monkeypatch.setattr(driver.verl, "__version__", "0.8.1")
+    with pytest.raises(RuntimeError, match=r"needs verl >= 0\.9\.0, and verl 0\.8\.1 is installed"):
+        driver.prepare(compose_config("algorithm.adv_estimator=sgrpo"))
