@@ -53,6 +53,10 @@ class SGRPOConfig:
             raise _error("think_end", self.think_end, f"must be the text that closes a thought, such as {THINK_END!r}")
         if not isinstance(self.exit_prompt, str) or self.think_end not in self.exit_prompt:
             raise _error("exit_prompt", self.exit_prompt, f"must contain think_end ({self.think_end!r})")
+        if "\\n" in self.exit_prompt:
+            raise _error(
+                "exit_prompt", self.exit_prompt, "holds a backslash and an n where a line break is meant: $'…' in bash"
+            )
         _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even"))
         _require_one_of("score", self.score, ("answer", "response"))
         _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))

@@ -3,4 +3,4 @@
 # such as: multi_node.sh 4 qwen3_14b sgrpo=shortest_only. Every node needs sgrpo-verl, the data and the checkpoint folder.
 set -euo pipefail
 export RAY_ADDRESS="${RAY_ADDRESS:-auto}"
-python -m verl.trainer.main_ppo "+paper=${2:?which model, such as qwen3_14b}" "trainer.nnodes=${1:?how many nodes}" "${@:3}"
+exec python -m verl.trainer.main_ppo "+paper=${2:?which model, such as qwen3_14b}" "trainer.nnodes=${1:?how many nodes}" "${@:3}"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # S-GRPO on Qwen3-14B, one node of 8 × 80 GB. What follows overrides: sgrpo=without_decay, trainer.save_freq=50, …
 set -euo pipefail
-python -m verl.trainer.main_ppo +paper=qwen3_14b "$@"
+exec python -m verl.trainer.main_ppo +paper=qwen3_14b "$@"

@@ -1,9 +1,12 @@
-"""Stock main_ppo for a few steps on the CPU: S-GRPO with resume, recipes on tiny models (one on two devices), GRPO."""
+"""Stock main_ppo for a few steps on the CPU: the examples, one killed and resumed; recipes on tiny models; GRPO."""
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -19,6 +22,7 @@ from tests.conftest import ROOT
 from tests.families import R1_DISTILL_QWEN
 
 SECONDS = 540
+EXAMPLES = ROOT / "examples"
 # The data, the model and the machine's own settings: no more than any run needs.
 COMMON = [
     "+cpu=default",
@@ -49,13 +53,13 @@ def task_overrides(reasoner, tmp_path_factory):
 class Run:
     """One run of main_ppo in a folder of its own; without VERL_PLATFORM, as a newcomer's shell is."""
 
-    def __init__(self, folder: Path, overrides: list[str], recipe: str | None = None):
+    def __init__(self, folder: Path, overrides: list[str], recipe: str | None = None, script: Sequence[str] = ()):
         folder.mkdir(exist_ok=True)
         self.folder, self.metrics_file = folder, folder / "metrics.jsonl"
         self.log = folder / "train.log"
+        main_ppo = ["bash", *script] if script else [sys.executable, "-m", "verl.trainer.main_ppo"]
         self.command = [
-            *(sys.executable, "-m", "verl.trainer.main_ppo", *([f"+paper={recipe}"] if recipe else [])),
-            *(*COMMON, *overrides),
+            *(*main_ppo, *([f"+paper={recipe}"] if recipe else []), *COMMON, *overrides),
             f"trainer.default_local_dir={folder}/checkpoints",
             f"hydra.run.dir={folder}/hydra",
             f"trainer.rollout_data_dir={folder}/rollouts",
@@ -64,7 +68,9 @@ class Run:
     def start(self, **environment):
         self.metrics_file.unlink(missing_ok=True)
         self.log_file = self.log.open("w")
-        environment = {"VERL_FILE_LOGGER_PATH": str(self.metrics_file), "PYTHONPATH": str(ROOT), **environment}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        paths = {"VERL_FILE_LOGGER_PATH": str(self.metrics_file), "PYTHONPATH": str(ROOT), "PATH": path}
+        environment = {**paths, **environment}
         return processes.running(self.command, environment, stdout=self.log_file.fileno())
 
     def to_the_end(self, **environment):
@@ -102,10 +108,25 @@ def assert_engine_and_actor_agree(steps):
     assert all(correlation > 0.999 for correlation in correlations.values()), correlations
 
 
-def test_sgrpo_killed_and_resumed(task_overrides, tmp_path):
-    """With ``algorithm.adv_estimator=sgrpo`` alone; killed after the first checkpoint, it goes on from there."""
-    overrides = ["algorithm.adv_estimator=sgrpo", "trainer.total_training_steps=3", "trainer.save_freq=2"]
-    run = Run(tmp_path / "run", [*task_overrides, *overrides])
+@pytest.fixture(scope="module")
+def grpo(task_overrides, tmp_path_factory):
+    """``examples/grpo.sh`` for a step, with the plugin, and its checkpoint."""
+    overrides = ["trainer.total_training_steps=1", "trainer.save_freq=1", "trainer.test_freq=-1"]
+    return Run(
+        tmp_path_factory.mktemp("grpo"), [*task_overrides, *overrides], script=[EXAMPLES / "grpo.sh"]
+    ).to_the_end()
+
+
+def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, tmp_path):
+    """``examples/from_grpo_checkpoint.sh``; killed after its first checkpoint, it goes on from there.
+
+    Of S-GRPO it says ``algorithm.adv_estimator=sgrpo`` alone.
+    """
+    data = [override for override in task_overrides if "model.path" not in override]
+    merged = tmp_path / "merged"
+    script = [EXAMPLES / "from_grpo_checkpoint.sh", grpo.folder / "checkpoints" / "global_step_1", merged]
+    overrides = ["trainer.total_training_steps=3", "trainer.save_freq=2", "trainer.test_freq=-1"]
+    run = Run(tmp_path / "run", [*data, *overrides], script=script)
     saved = run.folder / "checkpoints" / "latest_checkpointed_iteration.txt"
     with run.start() as process:
         deadline = time.monotonic() + SECONDS
@@ -132,6 +153,7 @@ def test_sgrpo_killed_and_resumed(task_overrides, tmp_path):
         assert all(row["correct"] == (row["score"] > 0) for row in rows.values())
         assert {row["score"] for row in rows.values()} <= {0.0, *(0.5**n for n in range(9))}
 
+    assert merged.is_dir()
     resumed = run.to_the_end().steps()
     assert list(resumed) == [3]
     assert "filled in:" in run.log.read_text()
@@ -197,26 +219,46 @@ def test_a_recipe_on_a_tiny_qwen2(task_overrides, tmp_path):
         assert 0 < data["sgrpo/accuracy/exits"] < 1
 
 
-def test_grpo_is_verls_own(task_overrides, tmp_path):
+def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner, tmp_path):
+    """``examples/your_own/train.sh`` on the toy reasoner, whose ``</think>`` is renamed."""
+    model = shutil.copytree(reasoner, tmp_path / "model")
+    for name in ("tokenizer.json", "chat_template.jinja"):
+        text = (model / name).read_text()
+        (model / name).write_text(text.replace("</think>", "</thought>").replace("<think>", "<thought>"))
+    overrides = ["trainer.total_training_steps=1", "trainer.save_freq=-1", "trainer.test_freq=-1"]
+    overrides += [
+        f"actor_rollout_ref.model.path={model}",
+        f"reward.custom_reward_function.path={EXAMPLES}/your_own/reward.py",
+    ]
+    script = [EXAMPLES / "your_own" / "train.sh"]
+    run = Run(tmp_path / "run", [*task_overrides, *overrides], script=script).to_the_end()
+    metrics = run.steps()[1]
+    assert_engine_and_actor_agree(run.steps())
+    assert metrics["sgrpo/thought_closed"] > 0.5
+    groups = [[row for _, row in sorted(rows.items())] for rows in run.rows(1).values()]
+    for group in groups:
+        rights = [sum(row["acc"] for row in group[: number + 1]) for number in range(len(group))]
+        rewards = [1 / right if row["acc"] else 0 for row, right in zip(group, rights, strict=True)]
+        assert [row["score"] for row in group] == pytest.approx(rewards)
+        assert all("No more time, I answer now.\n</thought>\n\n" in row["output"] for row in group[:-1])
+    assert any(row["score"] == pytest.approx(1 / 3) for group in groups for row in group)
+
+
+def test_grpo_is_verls_own(task_overrides, grpo, tmp_path):
     """GRPO runs on the CPU, and with the plugin it is the run that it is without."""
-    overrides = ["+sgrpo=without_serial_group", "trainer.total_training_steps=1", "trainer.save_freq=-1"]
-    with_plugin = Run(tmp_path / "with", [*task_overrides, *overrides]).to_the_end()
-    without = Run(tmp_path / "without", [*task_overrides, *_spelled_out_grpo()]).to_the_end(
+    overrides = ["algorithm.adv_estimator=grpo", "actor_rollout_ref.rollout.n=9", "actor_rollout_ref.rollout.name=vllm"]
+    overrides += ["actor_rollout_ref.actor.use_dynamic_bsz=true", "trainer.total_training_steps=1"]
+    without = Run(tmp_path / "without", [*task_overrides, *overrides, "trainer.save_freq=-1"]).to_the_end(
         VERL_USE_EXTERNAL_PLUGINS="none", VERL_USE_EXTERNAL_MODULES="tests.e2e.cpu_only"
     )
-    for run in (with_plugin, without):
+    for run in (grpo, without):
         assert_engine_and_actor_agree(run.steps())
         assert "AgentLoopWorkerTQ" in run.log.read_text()
         assert "SerialGroupWorker" not in run.log.read_text()
-    metrics = [set(run.steps()[1]) for run in (with_plugin, without)]
+    metrics = [set(run.steps()[1]) for run in (grpo, without)]
     assert metrics[0] == metrics[1]
     assert not any(name.startswith("sgrpo/") for name in metrics[0])
-    keys = [sorted(tuple(sorted(rows)) for rows in run.rows(1).values()) for run in (with_plugin, without)]
+    keys = [sorted(tuple(sorted(rows)) for rows in run.rows(1).values()) for run in (grpo, without)]
     assert keys[0] == keys[1] == [tuple((session, 0) for session in range(9))] * 8
-    fields = [{tuple(row) for rows in run.rows(1).values() for row in rows.values()} for run in (with_plugin, without)]
+    fields = [{tuple(row) for rows in run.rows(1).values() for row in rows.values()} for run in (grpo, without)]
     assert fields[0] == fields[1]
-
-
-def _spelled_out_grpo():
-    """What ``+sgrpo=without_serial_group`` says, in verl's own words."""
-    return ["algorithm.adv_estimator=grpo", "actor_rollout_ref.rollout.n=9", "trainer.total_training_steps=1"]

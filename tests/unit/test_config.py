@@ -79,6 +79,10 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         (["+algorithm.sgrpo.num_exits=0"], r"num_exits=0 must be a whole number of at least 1"),
         (["+algorithm.sgrpo.num_exits=2.5"], r"num_exits=2\.5 must be a whole number"),
         (["+algorithm.sgrpo.exit_prompt='Stop.'"], r"exit_prompt='Stop\.' must contain think_end \('</think>'\)"),
+        (
+            [r"+algorithm.sgrpo.exit_prompt='Stop.\n</think>'"],
+            r"holds a backslash and an n where a line break is meant",
+        ),
         (["+algorithm.sgrpo.think_end='</t>'"], r"exit_prompt=.* must contain think_end \('</t>'\)"),
         (["+algorithm.sgrpo.think_end=''"], r"think_end='' must be the text that closes a thought"),
         (["+algorithm.sgrpo.answer_length=512"], r"answer_length=512 leaves no room .*max_response_length=512"),
