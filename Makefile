@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-unit check clean
+.PHONY: help setup demo test test-unit check docs clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make test-unit  the tests that start no verl process"
 	@echo "make check      lint, format and types"
+	@echo "make docs       API documentation into outputs/api"
 	@echo "make clean      remove .venv and outputs"
 
 setup: $(READY)
@@ -38,6 +39,9 @@ test-unit: $(READY)
 
 test: check
 	$(BIN)/python -m pytest
+
+docs: $(READY)
+	$(BIN)/python -W error::UserWarning:pdoc -m pdoc --output-directory outputs/api sgrpo_verl
 
 clean:
 	rm -rf $(VENV) outputs

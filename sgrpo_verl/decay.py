@@ -51,6 +51,7 @@ def register_reward_schedule(name: str) -> Callable[[RewardSchedule], RewardSche
 
 
 def known_reward_schedules() -> list[str]:
+    """What ``algorithm.sgrpo.reward`` may be, in alphabetical order."""
     return sorted(_SCHEDULES)
 
 
