@@ -11,7 +11,9 @@ from rich.console import Console
 
 from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.methods import Deer
 
+DEER = Deer()
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Data, evaluation and a look inside, for S-GRPO.")
 console = Console()
 
@@ -79,13 +81,11 @@ def evaluate(
     think_start: Annotated[str, typer.Option(help="What opens a thought.")] = "<think>",
     think_end: Annotated[str, typer.Option(help="What closes a thought.")] = THINK_END,
     exit_prompt: Annotated[str, typer.Option(help="Put after a thought that is cut.")] = EXIT_PROMPT,
-    deer_threshold: Annotated[float, typer.Option(help="deer: confidence that ends the thought.")] = 0.95,
-    deer_words: Annotated[str, typer.Option(help="deer: transition words, comma-separated.")] = "Wait",
-    deer_inducer: Annotated[str, typer.Option(help="deer: put after the thought for a trial answer.")] = (
-        "\n**Final Answer**\n\\boxed{"
-    ),
-    deer_closing: Annotated[str, typer.Option(help="deer: put after a thought that is ended.")] = "\n</think>\n\n",
-    deer_trial_tokens: Annotated[int, typer.Option(help="deer: most tokens of a trial answer.")] = 64,
+    deer_threshold: Annotated[float, typer.Option(help="deer: confidence that ends the thought.")] = DEER.threshold,
+    deer_words: Annotated[str, typer.Option(help="deer: transition words, comma-separated.")] = ",".join(DEER.words),
+    deer_inducer: Annotated[str, typer.Option(help="deer: put after the thought for a trial answer.")] = DEER.inducer,
+    deer_closing: Annotated[str, typer.Option(help="deer: put after a thought that is ended.")] = DEER.closing,
+    deer_trial_tokens: Annotated[int, typer.Option(help="deer: most tokens of a trial answer.")] = DEER.trial_tokens,
     dtype: Annotated[str, typer.Option(help="vLLM's.")] = "auto",
     tensor_parallel_size: Annotated[int, typer.Option(help="vLLM's.")] = 1,
     gpu_memory_utilization: Annotated[float | None, typer.Option(help="vLLM's.")] = None,
@@ -93,7 +93,6 @@ def evaluate(
     enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="vLLM's.")] = False,
 ) -> None:
     """Accuracy and tokens of a model on benchmarks."""
-    from sgrpo_verl.eval.methods import Deer
     from sgrpo_verl.eval.report import print_summary
     from sgrpo_verl.eval.run import Settings, evaluate
     from sgrpo_verl.eval.score import score

@@ -1,5 +1,6 @@
 """Shared by all tests: a stock verl config, composed as main_ppo composes it."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from omegaconf import DictConfig
 ROOT = Path(__file__).parent.parent
 # What any run of main_ppo has to say, whatever its algorithm.
 STOCK = ["actor_rollout_ref.rollout.name=vllm", "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"]
+
+
+def benchmark_file(name: str) -> Path:
+    """A public test set's file in ``SGRPO_BENCHMARKS``; the test that asks for one that is not there is skipped."""
+    folder = os.environ.get("SGRPO_BENCHMARKS", "")
+    if not Path(folder, name).is_file():
+        pytest.skip(f"no {name} in {folder!r}: set SGRPO_BENCHMARKS to the folder of the benchmark files")
+    return Path(folder, name)
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """The math-verify reward function: inside threads as verl calls it, bounded in time, never raising."""
 
 import json
-import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +11,7 @@ from hypothesis import strategies as st
 
 from sgrpo_verl import correctness
 from sgrpo_verl.correctness import compute_score, final_answer, final_choice
-
-BENCHMARKS = os.environ.get("SGRPO_BENCHMARKS", "")
+from tests.conftest import benchmark_file
 
 
 def score(response, truth):
@@ -176,9 +173,7 @@ def test_a_pathological_expression_costs_its_own_score_only(monkeypatch):
 
 
 def benchmark_rows(name):
-    if not Path(BENCHMARKS, name).is_file():
-        pytest.skip(f"no {name} in {BENCHMARKS!r}: set SGRPO_BENCHMARKS to the folder of the benchmark files")
-    return [json.loads(line) for line in Path(BENCHMARKS, name).read_text().splitlines()]
+    return [json.loads(line) for line in benchmark_file(name).read_text().splitlines()]
 
 
 def swapped(rows):

@@ -1,9 +1,7 @@
 """``sgrpo data``: each hub schema, what is refused, what is left out, and the record that is kept."""
 
 import json
-import os
 import random
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -15,8 +13,8 @@ from sgrpo_verl.data.overlap import TestSets, normalized
 from sgrpo_verl.data.prepare import Filters, prepare, sha256
 from sgrpo_verl.data.sources import LETTERS, SOURCES
 from sgrpo_verl.errors import UserError
+from tests.conftest import benchmark_file
 
-BENCHMARKS = os.environ.get("SGRPO_BENCHMARKS", "")
 # One row in each hub set's own columns, and the problem's beginning and answer that must come of it.
 ROWS = {
     "gsm8k": ({"question": "How many eggs?", "answer": "2*8=<<2*8=16>>16\n#### 1,600"}, "How many", "1600"),
@@ -239,10 +237,7 @@ def test_overlap_needs_half_of_the_wording():
     [("gsm8k", "gsm8k_test", 1000), ("math-500", "math500", 250), ("amc23", "amc23", 40), ("aime24", "aime24", 30)],
 )
 def test_the_public_benchmarks(tmp_path, name, file, rows):
-    source = Path(BENCHMARKS, f"{file}.jsonl")
-    if not source.is_file():
-        pytest.skip(f"no {source.name} in {BENCHMARKS!r}: set SGRPO_BENCHMARKS to the folder of the benchmark files")
-    prepared = pd.read_parquet(prepare(name, tmp_path, source)).to_dict("records")
+    prepared = pd.read_parquet(prepare(name, tmp_path, benchmark_file(f"{file}.jsonl"))).to_dict("records")
     assert len(prepared) == rows
     assert all(
         compute_score("", f"\\boxed{{{row['reward_model']['ground_truth']}}}", row["reward_model"]["ground_truth"])
