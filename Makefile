@@ -5,9 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-unit check docs clean
+.PHONY: help setup demo ablation test test-unit check docs clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
+	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about 3 hours"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make test-unit  the tests that start no verl process"
 	@echo "make check      lint, format and types"
@@ -28,6 +29,9 @@ $(READY): requirements/cpu.txt pyproject.toml
 
 demo: $(READY)
 	$(BIN)/python -m sgrpo_verl.toy.demo --out outputs/demo-seed$(SEED) --seed $(SEED)
+
+ablation: $(READY)
+	$(BIN)/python -m recipes.ablation.run --out outputs/ablation
 
 check: $(READY)
 	$(BIN)/ruff check .
