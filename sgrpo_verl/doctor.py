@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ DISTRIBUTIONS = (
     "ray",
     "math-verify",
 )
+SECONDS_TO_ANSWER = 10
 HOOKS: dict[str, Callable[[], bool]] = {
     "advantage estimator": lambda: "sgrpo" in _module("trainer.ppo.core_algos").ADV_ESTIMATOR_REGISTRY,
     "config check": lambda: _is_ours(_module("utils.config").validate_config),
@@ -45,7 +47,7 @@ def doctor(console: Console, ray_address: str | None = None) -> list[str]:
     for hook in ("plugin loaded", *HOOKS):
         table.add_row(hook, *("yes" if found.get(hook) is True else "[red]no" for found in places.values()))
     console.print(table)
-    return [*_wrong_versions(), *changed(), *(line for place, found in places.items() for line in _wrong(place, found))]
+    return [*_wrong_versions(), *changed(), *(line for place, found in places.items() for line in wrong(place, found))]
 
 
 def look() -> dict[str, Any]:
@@ -73,10 +75,13 @@ def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
 
     try:
         if address:
+            if ":" in address:  # ray.init would try for minutes
+                host, port = address.rsplit(":", 1)
+                socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
             ray.init(address=address, log_to_driver=False)
         else:
             ray.init(num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:  # ConnectionError is an OSError
         raise UserError(f"--ray-address {address}: no Ray cluster answers there ({error})") from error
     try:
         answers = {}
@@ -139,7 +144,8 @@ def _wrong_versions() -> list[str]:
     return [message for right, message in checks if not right]
 
 
-def _wrong(place: str, found: dict[str, Any]) -> list[str]:
+def wrong(place: str, found: dict[str, Any]) -> list[str]:
+    """What ``look`` found wrong in a process, a sentence each."""
     if "missing" in found:
         return [f"{place}: sgrpo-verl is not installed there ({found['missing']}): every node needs it"]
     if not found["plugin loaded"]:

@@ -1,9 +1,10 @@
-"""The four places where verl 0.9 and vLLM take it for granted that there is an accelerator.
+"""The five places where verl 0.9 and vLLM take it for granted that there is an accelerator, or many cores.
 
 Each is applied when its module is imported, and only where verl's platform is the CPU.
 """
 
 import importlib.metadata
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ def apply() -> None:
     wrapt.when_imported("verl.utils.distributed")(_on_cpu(_one_backend_per_device))
     wrapt.when_imported("verl.workers.engine.fsdp.transformer_impl")(_on_cpu(_fsdp_engines_on_cpu))
     wrapt.when_imported("vllm.model_executor.layers.utils")(_on_cpu(_keep_plain_linear_weights))
+    wrapt.when_imported("verl.workers.rollout.vllm_rollout.vllm_async_server")(_on_cpu(_allow_vllm_in_one_process))
 
 
 def _on_cpu(patch: Patch) -> Patch:
@@ -91,3 +93,8 @@ def _keep_plain_linear_weights(module: ModuleType) -> None:
         layer.cpu_linear = torch.nn.functional.linear
 
     wrapt.wrap_function_wrapper(module, "dispatch_cpu_unquantized_gemm", keep)
+
+
+def _allow_vllm_in_one_process(module: ModuleType) -> None:
+    """Unless this is set, vLLM on the CPU makes "mp" of ``distributed_executor_backend=uni``, and starts longer."""
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

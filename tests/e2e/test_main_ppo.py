@@ -225,11 +225,11 @@ def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner
     assert steps[1]["sgrpo/zero_advantage"] == 0, "DAPO's filter has taken out the groups that teach nothing"
     groups = [[row for _, row in sorted(rows.items())] for rows in run.rows(1).values()]
     for group in groups:
-        rights = [sum(row["acc"] for row in group[: number + 1]) for number in range(len(group))]
-        rewards = [1 / right if row["acc"] else 0 for row, right in zip(group, rights, strict=True)]
+        rights = [sum(row["correct"] for row in group[: number + 1]) for number in range(len(group))]
+        rewards = [1 / right if row["correct"] else 0 for row, right in zip(group, rights, strict=True)]
         assert [row["score"] for row in group] == pytest.approx(rewards)
         assert all("No more time, I answer now.\n</thought>\n\n" in row["output"] for row in group[:-1])
-    assert any(row["score"] == pytest.approx(1 / 3) for group in groups for row in group)
+    assert "reward': 'harmonic'" in run.log.read_text()
 
 
 def test_grpo_is_verls_own(task_overrides, grpo, tmp_path):

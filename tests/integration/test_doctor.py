@@ -7,7 +7,8 @@ import types
 
 import pytest
 
-from sgrpo_verl import driver, verl_points
+from sgrpo_verl import doctor, driver, verl_points
+from sgrpo_verl.doctor import wrong
 from sgrpo_verl.verl_points import Point, changed
 
 
@@ -30,12 +31,23 @@ def test_all_in_place_here_and_in_a_ray_worker():
 
 
 def test_a_plugin_that_verl_does_not_load():
-    status, out, _ = sgrpo_doctor(VERL_USE_EXTERNAL_PLUGINS="none")
-    assert status == 1
-    wrong = [line for line in out.splitlines() if line.startswith("wrong:")]
-    assert len(wrong) == 2
-    assert all("VERL_USE_EXTERNAL_PLUGINS=none" in line for line in wrong)
-    assert ("driver" in wrong[0], "Ray worker" in wrong[1]) == (True, True)
+    code = "from sgrpo_verl.doctor import look, wrong; print(wrong('driver', look()))"
+    environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "driver: verl did not load the plugin. VERL_USE_EXTERNAL_PLUGINS=none there" in done.stdout
+
+
+def test_what_is_wrong_in_a_worker():
+    in_place = dict.fromkeys(doctor.HOOKS, True)
+    assert wrong("Ray worker", {"plugin loaded": True, "policy": "auto", **in_place}) == []
+    assert wrong("Ray worker", {"plugin loaded": False, "missing": "No module named 'sgrpo_verl'"}) == [
+        "Ray worker: sgrpo-verl is not installed there (No module named 'sgrpo_verl'): every node needs it"
+    ]
+    broken = {"plugin loaded": True, "policy": "auto", **in_place, "metrics": False, "config check": "KeyError: 'x'"}
+    assert [line.split(";")[0] for line in wrong("Ray worker", broken)] == [
+        "Ray worker: config check: KeyError: 'x'",
+        "Ray worker: metrics: not in place",
+    ]
 
 
 def test_no_cluster_at_an_address():

@@ -108,6 +108,8 @@ try:
 except ValueError:
     print("CHECK torch refuses a second backend for the cpu")
 print("CHECK fsdp2 on", sorted(str(one) for one in EngineRegistry._engines["language_model"]["fsdp2"]))
+from vllm.platforms.cpu import CpuPlatform
+print("CHECK", 'distributed_executor_backend = "mp"' in inspect.getsource(CpuPlatform.check_and_update_config))
 print("CHECK", "remove_weight=True" in inspect.getsource(UnquantizedLinearMethod.process_weights_after_loading))
 """
     assert [line for line in python(code, **WITHOUT)[0].splitlines() if line.startswith("CHECK")] == [
@@ -115,6 +117,7 @@ print("CHECK", "remove_weight=True" in inspect.getsource(UnquantizedLinearMethod
         "CHECK verl.utils.distributed",
         "CHECK torch refuses a second backend for the cpu",
         "CHECK fsdp2 on ['cuda', 'npu']",
+        "CHECK True",
         "CHECK True",
     ]
 

@@ -167,6 +167,7 @@ def test_the_cpu_group_holds_nothing_of_sgrpo_and_only_keys_that_verl_knows(comp
         "actor_rollout_ref.ref.fsdp_config.mixed_precision.param_dtype",
         "actor_rollout_ref.ref.fsdp_config.mixed_precision.reduce_dtype",
         "actor_rollout_ref.rollout.enable_sleep_mode",
+        "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend",
         "ray_kwargs.ray_init.include_dashboard",
         "ray_kwargs.ray_init.num_gpus",
     ]
