@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.ablation.variants import UNTRAINED, Variant
+from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.toy.evaluate import accuracy_by_rechecks, read_responses, summarize
 from sgrpo_verl.toy.task import Task
@@ -163,7 +164,7 @@ def _write_examples(folder: Path, path: Path) -> None:
         for title, response in (("S-GRPO", own), ("untrained, cut at that length", other)):
             verdict = "right" if response["score"] else "wrong"
             parts.append(f"--- {title}: {response['thought_tokens']} thought tokens, {verdict}")
-            parts.append(f"{response['thought']}</think>{response['answer']}")
+            parts.append(f"{response['thought']}{EXIT_PROMPT if response['exited'] else THINK_END}{response['answer']}")
     path.write_text("\n".join(parts) + "\n")
     counts = {
         "both right": sum(own["score"] == other["score"] == 1 for own, other in pairs),
