@@ -49,8 +49,9 @@ def test_failure_is_the_exit_status():
 def test_a_killed_teacher_leaves_no_half_written_model(tmp_path, end):
     """The command is ended in the middle of teaching; what it leaves is not what the next run takes for whole."""
     reasoner = tmp_path / "reasoner"
-    code = (
+    code = (  # a shell may have the tests in its background, and ignore what ends a command in its foreground
         "from sgrpo_verl.toy import processes; import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         f"processes.run([sys.executable, '-m', 'sgrpo_verl.toy.teach', {str(reasoner)!r}, '--steps', '500'])"
     )
     command = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
