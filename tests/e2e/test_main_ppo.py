@@ -236,7 +236,8 @@ def test_grpo_is_verls_own(task_overrides, grpo, tmp_path):
     """GRPO runs on the CPU, and with the plugin it is the run that it is without."""
     overrides = ["algorithm.adv_estimator=grpo", "actor_rollout_ref.rollout.n=9", "actor_rollout_ref.rollout.name=vllm"]
     overrides += ["actor_rollout_ref.actor.use_dynamic_bsz=true", "trainer.total_training_steps=1"]
-    without = Run(tmp_path / "without", [*task_overrides, *overrides, "trainer.save_freq=-1"]).to_the_end(
+    overrides += ["trainer.save_freq=1", "trainer.test_freq=-1"]
+    without = Run(tmp_path / "without", [*task_overrides, *overrides]).to_the_end(
         VERL_USE_EXTERNAL_PLUGINS="none", VERL_USE_EXTERNAL_MODULES="tests.e2e.cpu_only"
     )
     for run in (grpo, without):

@@ -1,6 +1,8 @@
 """The estimator against PAPER's worked example, a plain-Python oracle, and verl's own GRPO for speed."""
 
 import random
+import subprocess
+import sys
 import time
 from statistics import fmean, stdev
 
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgrpo_verl.advantage import EPSILON, compute_sgrpo_advantage
+from tests.conftest import ROOT
 
 CONFIG = {"sgrpo": {"norm_adv_by_std": False}}
 GROUPS = st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=9), min_size=1, max_size=6)
@@ -83,7 +86,8 @@ def test_without_completed_settings_it_refuses():
         compute_sgrpo_advantage(token_level, mask, ["q"], {})
 
 
-def test_a_twentieth_of_the_time_of_verls_grpo():
+def time_both() -> None:
+    """Print the seconds of verl's GRPO and of ours, the fastest of several in turn: a busy machine is busy for both."""
     from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
     rows, rng = 99_999, random.Random(0)  # groups of nine
@@ -91,9 +95,8 @@ def test_a_twentieth_of_the_time_of_verls_grpo():
     rng.shuffle(uids)
     index = np.array(uids, dtype=object)
     token_level, mask = tensors([rng.random() for _ in range(rows)], width=2)
-
     verl_seconds, seconds = [], []
-    for _ in range(3):  # the fastest of several, in turn: a busy machine is busy for both
+    for _ in range(3):
         started = time.perf_counter()
         theirs, _ = compute_grpo_outcome_advantage(token_level.clone(), mask, index, norm_adv_by_std_in_grpo=False)
         verl_seconds.append(time.perf_counter() - started)
@@ -101,7 +104,14 @@ def test_a_twentieth_of_the_time_of_verls_grpo():
             started = time.perf_counter()
             ours, _ = compute_sgrpo_advantage(token_level, mask, index, CONFIG)
             seconds.append(time.perf_counter() - started)
-
     assert torch.allclose(ours, theirs, atol=1e-6)
-    print(f"\n{rows} rows: {1e3 * min(seconds):.0f} ms, verl's GRPO {1e3 * min(verl_seconds):.0f} ms")
-    assert min(seconds) <= min(verl_seconds) / 20
+    print(min(verl_seconds), min(seconds))
+
+
+def test_a_twentieth_of_the_time_of_verls_grpo():
+    """In a process of its own: after all other tests in this one, the same call was seen to take four times as long."""
+    command = [sys.executable, "-c", "from tests.unit.test_advantage import time_both; time_both()"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    theirs, ours = map(float, done.stdout.splitlines()[-1].split())
+    print(f"\n99,999 rows: {1e3 * ours:.0f} ms, verl's GRPO {1e3 * theirs:.0f} ms")
+    assert ours <= theirs / 20
