@@ -1,7 +1,7 @@
 """Shared by all tests: a stock verl config, composed as main_ppo composes it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,11 @@ def benchmark_file(name: str) -> Path:
     return Path(folder, name)
 
 
-@pytest.fixture
-def compose_config() -> Callable[..., DictConfig]:
+@pytest.fixture(scope="module")
+def compose_config() -> Iterator[Callable[..., DictConfig]]:
     """``compose_config(*overrides)``: main_ppo's config with these overrides."""
-
-    def composed(*overrides: str) -> DictConfig:
-        with initialize_config_module("verl.trainer.config", version_base=None):
-            return compose("ppo_trainer", [*STOCK, *overrides])
-
-    return composed
+    with initialize_config_module("verl.trainer.config", version_base=None):  # once: it forgets the files that it read
+        yield lambda *overrides: compose("ppo_trainer", [*STOCK, *overrides])
 
 
 @pytest.fixture(scope="session")
