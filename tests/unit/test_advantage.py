@@ -1,9 +1,5 @@
-"""The estimator against PAPER's worked example, a plain-Python oracle, and verl's own GRPO for speed."""
+"""The estimator against PAPER's worked example and a plain-Python oracle."""
 
-import random
-import subprocess
-import sys
-import time
 from statistics import fmean, stdev
 
 import numpy as np
@@ -13,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgrpo_verl.advantage import EPSILON, compute_sgrpo_advantage
-from tests.conftest import ROOT
 
 CONFIG = {"sgrpo": {"norm_adv_by_std": False}}
 GROUPS = st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=9), min_size=1, max_size=6)
@@ -84,34 +79,3 @@ def test_without_completed_settings_it_refuses():
     token_level, mask = tensors([1.0])
     with pytest.raises(RuntimeError, match=r"algorithm\.sgrpo"):
         compute_sgrpo_advantage(token_level, mask, ["q"], {})
-
-
-def time_both() -> None:
-    """Print the seconds of verl's GRPO and of ours, the fastest of several in turn: a busy machine is busy for both."""
-    from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
-
-    rows, rng = 99_999, random.Random(0)  # groups of nine
-    uids = [f"{row // 9:032x}" for row in range(rows)]
-    rng.shuffle(uids)
-    index = np.array(uids, dtype=object)
-    token_level, mask = tensors([rng.random() for _ in range(rows)], width=2)
-    verl_seconds, seconds = [], []
-    for _ in range(3):
-        started = time.perf_counter()
-        theirs, _ = compute_grpo_outcome_advantage(token_level.clone(), mask, index, norm_adv_by_std_in_grpo=False)
-        verl_seconds.append(time.perf_counter() - started)
-        for _ in range(3):
-            started = time.perf_counter()
-            ours, _ = compute_sgrpo_advantage(token_level, mask, index, CONFIG)
-            seconds.append(time.perf_counter() - started)
-    assert torch.allclose(ours, theirs, atol=1e-6)
-    print(min(verl_seconds), min(seconds))
-
-
-def test_a_twentieth_of_the_time_of_verls_grpo():
-    """In a process of its own: after all other tests in this one, the same call was seen to take four times as long."""
-    command = [sys.executable, "-c", "from tests.unit.test_advantage import time_both; time_both()"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    theirs, ours = map(float, done.stdout.splitlines()[-1].split())
-    print(f"\n99,999 rows: {1e3 * ours:.0f} ms, verl's GRPO {1e3 * theirs:.0f} ms")
-    assert ours <= theirs / 20
