@@ -99,11 +99,19 @@ def _register_cpu_platform(platform_manager: ModuleType) -> None:
     patches.apply()
 
 
+def _pack_rows(transformer_impl: ModuleType) -> None:
+    """verl has no hook between an engine's rows and its model."""
+    from sgrpo_verl.packed import engine
+
+    engine.install(transformer_impl)
+
+
 for _module, _hook in (
     ("verl.plugin.platform.platform_manager", _register_cpu_platform),
     ("verl.utils.config", _complete_config_in_driver),
     ("verl.trainer.ppo.core_algos", _register_advantage_estimator),
     ("verl.trainer.ppo.v1.trainer_base", _add_metrics),
     ("verl.trainer.ppo.v1.trainer_base", _add_columns_to_dump),
+    ("verl.workers.engine.fsdp.transformer_impl", _pack_rows),
 ):
     wrapt.when_imported(_module)(_guarded(_hook))

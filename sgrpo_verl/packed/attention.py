@@ -1,0 +1,105 @@
+"""Attention over packed rows, under a name of its own in transformers' registry of attention implementations.
+
+Its mask is a tensor ``visible`` of shape (1, 1, tokens, 3), which transformers hands on as it is because it has four
+dimensions. Token q sees the tokens in [visible[q, 0], visible[q, 1]), the prefix that it shares with another row, and
+in [visible[q, 2], q], its own segment. On an accelerator that is a block-sparse flex_attention; on the CPU, where
+flex_attention has no backward pass, each segment attends on its own.
+"""
+
+import torch
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from transformers import AttentionInterface
+from transformers.integrations.flex_attention import flex_attention_forward
+
+PACKED_ATTENTION = "sgrpo_packed"
+
+
+def register() -> None:
+    """Make ``attn_implementation="sgrpo_packed"`` known to transformers."""
+    AttentionInterface.register(PACKED_ATTENTION, packed_attention)
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface.
+
+    Args:
+        query: (1, heads, tokens, head dimension); ``key`` and ``value`` with as many heads or fewer.
+        attention_mask: ``visible``, int64 of shape (1, 1, tokens, 3).
+
+    Returns:
+        The output, (1, tokens, heads, head dimension), and no weights.
+
+    Raises:
+        ValueError: the rows were not packed, or the model wants more of its attention than this.
+    """
+    tokens = query.shape[2]
+    if attention_mask is None or attention_mask.dtype != torch.int64 or attention_mask.shape != (1, 1, tokens, 3):
+        raise ValueError(f"attn_implementation={PACKED_ATTENTION} is only for rows that sgrpo-verl has packed")
+    for name, wanted in (("attention dropout", dropout), ("a sliding window", sliding_window), ("softcap", softcap)):
+        if wanted:
+            raise ValueError(
+                f"algorithm.sgrpo.layout=packed with a model that has {name} ({wanted}): set layout=rows for it"
+            )
+    if query.device.type == "cpu":
+        return segment_by_segment(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
+    output, _lse = flex_attention_forward(
+        module, query, key, value, _block_mask_of(attention_mask), scaling=scaling
+    )  # already (1, tokens, heads, head dimension)
+    return output, None
+
+
+def segment_by_segment(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor, scaling: float | None
+) -> torch.Tensor:
+    """Exact, and no slower than the segments' lengths make it: nothing masked is computed but half of a square."""
+    outputs = []
+    ranges, lengths = visible[0, 0].unique_consecutive(dim=0, return_counts=True)
+    for (prefix_start, prefix_end, start), length in zip(ranges.tolist(), lengths.tolist(), strict=True):
+        prefix, own = slice(prefix_start, prefix_end), slice(start, start + length)
+        keys = torch.cat([key[:, :, prefix], key[:, :, own]], dim=2)
+        values = torch.cat([value[:, :, prefix], value[:, :, own]], dim=2)
+        whole = prefix_start == prefix_end
+        mask = None
+        if not whole:
+            mask = torch.ones(length, keys.shape[2], dtype=torch.bool).tril(diagonal=prefix_end - prefix_start)
+        outputs.append(
+            torch.nn.functional.scaled_dot_product_attention(
+                query[:, :, own], keys, values, attn_mask=mask, is_causal=whole, scale=scaling, enable_gqa=True
+            )
+        )
+    return torch.cat(outputs, dim=2)
+
+
+def block_mask(visible: torch.Tensor) -> BlockMask:
+    """``visible`` as flex_attention takes it."""
+    prefix_start, prefix_end, start = visible[0, 0].unbind(-1)
+    tokens = visible.shape[2]
+
+    def sees(batch: torch.Tensor, head: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return ((k >= prefix_start[q]) & (k < prefix_end[q])) | ((k >= start[q]) & (k <= q))
+
+    return create_block_mask(
+        sees, B=None, H=None, Q_LEN=tokens, KV_LEN=tokens, device=visible.device, _compile=visible.is_cuda
+    )
+
+
+_latest: tuple[torch.Tensor, BlockMask] | None = None
+
+
+def _block_mask_of(visible: torch.Tensor) -> BlockMask:
+    """The same for every layer of a forward pass, and for a recomputation of it: made once."""
+    global _latest
+    if _latest is None or _latest[0] is not visible:
+        _latest = (visible, block_mask(visible))
+    return _latest[1]

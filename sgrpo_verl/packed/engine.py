@@ -1,0 +1,114 @@
+"""verl's FSDP engine with packed rows: packs what goes into the model, unpacks what comes out of it.
+
+A model loaded with ``attn_implementation="sgrpo_packed"`` is what tells an engine to pack. verl has no hook between
+its rows and the model, so three functions are wrapped; for any other model each of them is verl's own.
+"""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+import wrapt
+from tensordict import TensorDict
+
+from sgrpo_verl.packed.attention import PACKED_ATTENTION, register
+from sgrpo_verl.packed.layout import groups_of, pack, packed_length
+
+PACKED = "sgrpo_packed"  # non-tensor entry of a batch whose micro-batches hold whole groups
+_PACKING = "sgrpo_packing"  # in output_args
+# What verl's prepare_model_inputs and prepare_model_outputs read of a micro-batch, beside its rows.
+_OPTIONS = (
+    "pad_mode",
+    "use_fused_kernels",
+    "temperature",
+    "calculate_entropy",
+    "calculate_sum_pi_squared",
+    "distillation_use_topk",
+    "distillation_only",
+)
+
+
+def install(transformer_impl: ModuleType) -> None:
+    """Wrap verl/workers/engine/fsdp/transformer_impl.py, and register the attention of packed rows."""
+    register()
+    engine = "FSDPEngineWithLMHead"
+    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.forward_backward_batch", _mark)
+    wrapt.wrap_function_wrapper(transformer_impl, "prepare_micro_batches", _whole_groups)
+    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.prepare_model_inputs", _pack_inputs)
+    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.prepare_model_outputs", _unpack_outputs)
+
+
+def _packs(engine: Any) -> bool:
+    return engine.model_config.hf_config._attn_implementation == PACKED_ATTENTION
+
+
+def _mark(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
+    if _packs(engine):
+        from verl.utils import tensordict_utils as tu
+
+        tu.assign_non_tensor(args[0] if args else kwargs["data"], **{PACKED: True})
+    return wrapped(*args, **kwargs)
+
+
+def _whole_groups(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+    """Micro-batches of a batch, by the length of packed groups where verl chooses them by the length of rows."""
+    from verl.utils import tensordict_utils as tu
+
+    data = args[0] if args else kwargs["data"]
+    if not tu.get(data, PACKED, False) or not tu.get(data, "use_dynamic_bsz", True):
+        return wrapped(*args, **kwargs)
+    rows = data["input_ids"].cpu().unbind()
+    limit = data["max_token_len_per_gpu"]
+    parts = [part for group in groups_of(data["prompts"]) for part in _parts(group, rows, limit)]
+    lengths = [packed_length([rows[index] for index in part]) for part in parts]
+    packed = TensorDict(
+        {
+            "input_ids": torch.nested.nested_tensor_from_jagged(
+                torch.empty(sum(lengths)), torch.tensor([0, *lengths]).cumsum(0)
+            )
+        },
+        batch_size=[len(parts)],
+    )
+    tu.assign_non_tensor(packed, use_dynamic_bsz=True, max_token_len_per_gpu=limit)
+    options = {key: value for key, value in kwargs.items() if key != "data"}
+    _, batches_of_parts = wrapped(packed, *args[1:], **options)
+    batches = [[row for part in sorted(batch) for row in parts[part]] for batch in batches_of_parts]
+    return [tu.index_select_tensor_dict(data, batch) for batch in batches], batches
+
+
+def _parts(group: list[int], rows: tuple[torch.Tensor, ...], limit: int) -> list[list[int]]:
+    """A group whole, or in halves where it is longer than a micro-batch may be."""
+    if len(group) == 1 or packed_length([rows[index] for index in group]) <= limit:
+        return [group]
+    middle = len(group) // 2
+    return [*_parts(group[:middle], rows, limit), *_parts(group[middle:], rows, limit)]
+
+
+def _pack_inputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
+    if not _packs(engine):
+        return wrapped(*args, **kwargs)
+    from verl.utils import tensordict_utils as tu
+
+    micro_batch = args[0] if args else kwargs["micro_batch"]
+    if micro_batch["position_ids"].dim() != 2:
+        raise ValueError("algorithm.sgrpo.layout=packed takes models with one position a token; set layout=rows")
+    packing = pack(micro_batch["input_ids"], groups_of(micro_batch["prompts"]))
+    options = {name: tu.get(micro_batch, name) for name in _OPTIONS if name in micro_batch}
+    packed = TensorDict(
+        {"input_ids": packing.input_ids, "position_ids": packing.position_ids},
+        batch_size=[packing.input_ids.size(0)],
+    )
+    tu.assign_non_tensor(packed, use_remove_padding=True, **options)
+    model_inputs, output_args = wrapped(micro_batch=packed)
+    model_inputs["attention_mask"] = packing.visible
+    return model_inputs, {**output_args, _PACKING: (packing, packed)}
+
+
+def _unpack_outputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
+    if not _packs(engine):
+        return wrapped(*args, **kwargs)
+    packing, packed = kwargs["output_args"][_PACKING]
+    rows = kwargs["micro_batch"]["input_ids"].offsets()
+    outputs = wrapped(**{**kwargs, "micro_batch": packed})
+    return {name: packing.to_rows(values, rows) for name, values in outputs.items()}

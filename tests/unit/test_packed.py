@@ -1,0 +1,164 @@
+"""Packed rows: where each token goes, what it sees, and attention over them against a dense mask."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.attention.flex_attention import create_mask, flex_attention
+
+from sgrpo_verl.packed.attention import block_mask, packed_attention, segment_by_segment
+from sgrpo_verl.packed.layout import groups_of, pack, packed_length
+
+tokens = st.integers(0, 3)  # few, so that exit prompts begin as the thought goes on, and rows as other rows
+
+
+@st.composite
+def serial_groups(draw, max_groups=3):
+    """(rows, prompts): serial groups in order, exits first; no thought, exits at its ends, answers of no token."""
+    rows, prompts = [], []
+    for number in range(draw(st.integers(1, max_groups))):
+        prompt = [4 + number, *draw(st.lists(tokens, max_size=2))]
+        thought = draw(st.lists(tokens, max_size=9))
+        exit_prompt = draw(st.lists(tokens, min_size=1, max_size=3))
+        exits = sorted(draw(st.sets(st.integers(1, len(thought)), max_size=4))) if thought else []
+        for position in exits:
+            answer = draw(st.lists(tokens, max_size=3))
+            rows.append([*prompt, *thought[:position], *exit_prompt, *answer])
+        rows.append([*prompt, *thought, *draw(st.lists(tokens, min_size=1, max_size=4))])
+        prompts += [prompt] * (len(exits) + 1)
+    return rows, prompts
+
+
+def jagged(lists):
+    return torch.nested.as_nested_tensor([torch.tensor(one) for one in lists], layout=torch.jagged)
+
+
+def packed(rows, prompts):
+    return pack(jagged(rows), groups_of(jagged(prompts)))
+
+
+def places_of(packing, rows):
+    """For each row, where its tokens are among the packed ones."""
+    return packing.source.split([len(row) for row in rows])
+
+
+def dense_mask(packing, rows):
+    """Written anew, from the rows: a token sees another if that is before it, or itself, in a row that has both."""
+    count = packing.input_ids.values().numel()
+    mask = torch.zeros(count, count, dtype=torch.bool)
+    for places in places_of(packing, rows):
+        for at, place in enumerate(places):
+            mask[place, places[: at + 1]] = True
+    return mask
+
+
+class TestLayout:
+    @given(serial_groups())
+    def test_every_row_can_be_read_back(self, drawn):
+        rows, prompts = drawn
+        packing = packed(rows, prompts)
+        offsets = jagged(rows).offsets()
+        assert [row.tolist() for row in packing.to_rows(packing.input_ids, offsets).unbind()] == rows
+        positions = packing.to_rows(packing.position_ids, offsets)
+        assert [row.tolist() for row in positions.unbind()] == [list(range(len(row))) for row in rows]
+
+    @given(serial_groups())
+    def test_the_next_token_of_each_row_is_the_next_packed_token(self, drawn):
+        """verl reads log-probs by one shift over everything, so what a token predicts must come right after it."""
+        rows, prompts = drawn
+        packing = packed(rows, prompts)
+        following = packing.input_ids.values().roll(-1)
+        for row, places in zip(rows, places_of(packing, rows), strict=True):
+            assert following[places[:-1]].tolist() == row[1:]
+
+    @given(serial_groups())
+    def test_length(self, drawn):
+        rows, prompts = drawn
+        lengths = packed(rows, prompts).input_ids.offsets().diff().tolist()
+        groups = groups_of(jagged(prompts))
+        assert lengths == [packed_length([torch.tensor(rows[index]) for index in group]) for group in groups]
+
+    def test_a_serial_group(self):
+        """Prompt 9 9, thought 1 2 3 4, exit prompt 7 8, cuts after 1 and after 3."""
+        rows = [[9, 9, 1, 7, 8, 5], [9, 9, 1, 2, 3, 7, 8, 6], [9, 9, 1, 2, 3, 4, 8, 6, 0]]
+        packing = packed(rows, [[9, 9]] * 3)
+        assert packing.input_ids.values().tolist() == [9, 9, 1, 2, 3, 4, 8, 6, 0, 1, 7, 8, 5, 3, 7, 8, 6]
+        assert packing.position_ids.values().tolist() == [*range(9), 2, 3, 4, 5, 4, 5, 6, 7]
+        segments = packing.visible[0, 0].unique_consecutive(dim=0).tolist()
+        assert segments == [[0, 0, 0], [0, 2, 9], [0, 4, 13]]
+
+    def test_equal_rows_and_rows_of_other_prompts(self):
+        rows = [[1, 2, 3], [1, 2, 3], [1, 5], [6]]
+        packing = packed(rows, [[1], [1], [1], [6]])
+        assert packing.input_ids.offsets().diff().tolist() == [8, 1]
+        assert [row.tolist() for row in packing.to_rows(packing.input_ids, jagged(rows).offsets()).unbind()] == rows
+
+
+def random_heads(count, heads=2, kv_heads=1, dim=8):
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((heads, count), (kv_heads, count), (kv_heads, count))
+    return [torch.randn(1, *shape, dim, generator=generator, dtype=torch.float64) for shape in shapes]
+
+
+class TestAttention:
+    @settings(deadline=None)
+    @given(serial_groups())
+    def test_a_token_sees_what_it_sees_in_its_row(self, drawn):
+        packing = packed(*drawn)
+        mask, count = block_mask(packing.visible), packing.input_ids.values().numel()
+        seen = create_mask(mask.mask_mod, None, None, count, count, "cpu")[0, 0]
+        assert torch.equal(seen, dense_mask(packing, drawn[0]))
+
+    @settings(deadline=None)
+    @given(serial_groups())
+    def test_against_a_dense_mask_with_gradients(self, drawn):
+        packing = packed(*drawn)
+        inputs = [one.requires_grad_() for one in random_heads(packing.input_ids.values().numel())]
+        dense = torch.nn.functional.scaled_dot_product_attention(
+            *inputs, attn_mask=dense_mask(packing, drawn[0]), scale=0.3, enable_gqa=True
+        )
+        ours = segment_by_segment(*inputs, packing.visible, 0.3)
+        torch.testing.assert_close(ours, dense)
+        weights = torch.randn(dense.shape, dtype=dense.dtype, generator=torch.Generator().manual_seed(1))
+        gradients = [torch.autograd.grad((output * weights).sum(), inputs) for output in (ours, dense)]
+        torch.testing.assert_close(*gradients)
+
+    @settings(deadline=None, max_examples=20)
+    @given(serial_groups())
+    def test_flex_attention_against_a_dense_mask(self, drawn):
+        """Forward only: torch has no backward pass of it on the CPU."""
+        packing = packed(*drawn)
+        inputs = random_heads(packing.input_ids.values().numel())
+        dense = torch.nn.functional.scaled_dot_product_attention(
+            *inputs, attn_mask=dense_mask(packing, drawn[0]), scale=0.3, enable_gqa=True
+        )
+        blocks = flex_attention(*inputs, block_mask=block_mask(packing.visible), scale=0.3, enable_gqa=True)
+        torch.testing.assert_close(blocks, dense)
+
+    def test_nothing_of_another_segment_or_after_the_cut_is_seen(self):
+        """Change one token's key and value: only tokens that have it in their row may change."""
+        group = [[1, 7, 5], [1, 2, 3, 7, 6], [1, 2, 3, 4, 8, 6]]
+        rows = [[prompt, *row] for prompt in (9, 8) for row in group]
+        packing = packed(rows, [[9]] * 3 + [[8]] * 3)
+        query, key, value = random_heads(packing.input_ids.values().numel())
+        before = segment_by_segment(query, key, value, packing.visible, None)
+        for place in range(key.shape[2]):
+            changed_key, changed_value = key.clone(), value.clone()
+            changed_key[:, :, place] += 1
+            changed_value[:, :, place] += 1
+            after = segment_by_segment(query, changed_key, changed_value, packing.visible, None)
+            changed = (after != before).any(-1).any(1)[0]
+            assert torch.equal(changed, dense_mask(packing, rows)[:, place])
+
+    def test_rows_that_are_not_packed_are_refused(self):
+        query, key, value = random_heads(4)
+        for mask in (None, torch.ones(1, 1, 4, 4, dtype=torch.bool), torch.ones(1, 1, 3, 3, dtype=torch.int64)):
+            with pytest.raises(ValueError, match="only for rows that sgrpo-verl has packed"):
+                packed_attention(torch.nn.Module(), query, key, value, mask)
+
+    @pytest.mark.parametrize("wanted", [{"dropout": 0.1}, {"sliding_window": 128}, {"softcap": 30.0}])
+    def test_what_a_model_wants_beyond_it_is_refused(self, wanted):
+        query, key, value = random_heads(4)
+        visible = torch.zeros(1, 1, 4, 3, dtype=torch.int64)
+        with pytest.raises(ValueError, match=r"layout=packed with a model that has .* set layout=rows"):
+            packed_attention(torch.nn.Module(), query, key, value, visible, **wanted)
