@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sgrpo_verl.decay import get_reward_schedule
+from sgrpo_verl.packed.settings import check_packed, choose_packed_attention
 
 ADV_ESTIMATOR = "sgrpo"
 AGENT_LOOP_MANAGER = "sgrpo_verl.rollout.manager.SerialGroupManager"
@@ -40,6 +41,7 @@ class SGRPOConfig:
     score: str = "answer"  # what the reward function sees: answer or response
     correct_threshold: float = 0.5  # a score above this is correct
     norm_adv_by_std: bool = False  # divide by the group's standard deviation
+    layout: str = "rows"  # rows: as verl has them; packed: the actor computes what rows share once
 
     def __post_init__(self) -> None:
         _require_int("num_exits", self.num_exits)
@@ -58,6 +60,7 @@ class SGRPOConfig:
                 "exit_prompt", self.exit_prompt, "holds a backslash and an n where a line break is meant: $'…' in bash"
             )
         _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even"))
+        _require_one_of("layout", self.layout, ("rows", "packed"))
         _require_one_of("score", self.score, ("answer", "response"))
         _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
         _require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
@@ -89,6 +92,8 @@ def complete(config: DictConfig) -> dict[str, Any]:
     )
     _check_room(settings, rollout.response_length)
     _check_verl_settings(config, settings)
+    if settings.layout == "packed":
+        check_packed(config, num_exits + 1)
 
     with open_dict(config):
         if rollout.n != num_exits + 1:
@@ -97,6 +102,8 @@ def complete(config: DictConfig) -> dict[str, Any]:
             rollout.agent.agent_loop_manager_class = AGENT_LOOP_MANAGER
             filled["actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
         config.algorithm.sgrpo = dataclasses.asdict(settings)
+    if settings.layout == "packed":
+        filled |= choose_packed_attention(config)
     filled.update(
         {
             f"algorithm.sgrpo.{name}": value

@@ -92,6 +92,30 @@ def _add_columns_to_dump(trainer_base: ModuleType) -> None:
     wrapt.wrap_function_wrapper(trainer_base, "PPOTrainer._dump_generations", dump)
 
 
+def _balance_packed_groups(trainer_base: ModuleType) -> None:
+    """verl deals rows to ranks one by one, by their own length; a packed group has to stay on one rank."""
+    signature = inspect.signature(trainer_base.PPOTrainer._balance_batch.__get__(object()))
+    signature.bind_partial(batch=None, metrics=None)
+
+    def balance(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+        batch = wrapped(*args, **kwargs)
+        algorithm = instance.config.algorithm
+        if str(algorithm.adv_estimator) == "sgrpo" and algorithm.sgrpo.layout == "packed":
+            from sgrpo_verl.packed.balance import by_rank, own_tokens
+
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            ranks = max(instance.actor_rollout_wg._dispatch_info["actor"]) + 1
+            rows = by_rank(batch.keys, batch.tags, ranks)
+            tokens = [own_tokens(tag) for tag in batch.tags]
+            prefix = bound.arguments["logging_prefix"]
+            bound.arguments["metrics"].update(trainer_base.log_seqlen_unbalance(tokens, rows, prefix))
+            batch.reorder([row for rank in rows for row in rank])
+        return batch
+
+    wrapt.wrap_function_wrapper(trainer_base, "PPOTrainer._balance_batch", balance)
+
+
 def _register_cpu_platform(platform_manager: ModuleType) -> None:
     from sgrpo_verl.cpu import patches, platform
 
@@ -112,6 +136,7 @@ for _module, _hook in (
     ("verl.trainer.ppo.core_algos", _register_advantage_estimator),
     ("verl.trainer.ppo.v1.trainer_base", _add_metrics),
     ("verl.trainer.ppo.v1.trainer_base", _add_columns_to_dump),
+    ("verl.trainer.ppo.v1.trainer_base", _balance_packed_groups),
     ("verl.workers.engine.fsdp.transformer_impl", _pack_rows),
 ):
     wrapt.when_imported(_module)(_guarded(_hook))

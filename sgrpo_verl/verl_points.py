@@ -18,6 +18,7 @@ class Point:
 
 _TRAINER = "verl.trainer.ppo.v1.trainer_base"
 _WORKER = "verl.trainer.ppo.v1.agent_loop_tq"
+_ENGINE = "verl.workers.engine.fsdp.transformer_impl"
 POINTS = (
     Point("verl.utils.config", "validate_config", ("config",), "completing and checking the config in the driver"),
     Point("verl.trainer.ppo.core_algos", "register_adv_est", ("name_or_enum",), "the advantage estimator"),
@@ -41,6 +42,13 @@ POINTS = (
         "SingleTurnAgentLoop.run",
         ("sampling_params",),
         "the full thought",
+    ),
+    Point(_TRAINER, "PPOTrainer._balance_batch", ("batch", "metrics", "logging_prefix"), "layout=packed"),
+    Point(_ENGINE, "FSDPEngineWithLMHead.forward_backward_batch", ("data", "loss_function"), "layout=packed"),
+    Point(_ENGINE, "prepare_micro_batches", ("data", "dp_group"), "layout=packed"),
+    Point(_ENGINE, "FSDPEngineWithLMHead.prepare_model_inputs", ("micro_batch",), "layout=packed"),
+    Point(
+        _ENGINE, "FSDPEngineWithLMHead.prepare_model_outputs", ("output", "output_args", "micro_batch"), "layout=packed"
     ),
 )
 

@@ -11,7 +11,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import AttentionInterface
 from transformers.integrations.flex_attention import flex_attention_forward
 
-PACKED_ATTENTION = "sgrpo_packed"
+from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
 
 def register() -> None:

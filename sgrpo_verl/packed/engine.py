@@ -12,8 +12,9 @@ import torch
 import wrapt
 from tensordict import TensorDict
 
-from sgrpo_verl.packed.attention import PACKED_ATTENTION, register
+from sgrpo_verl.packed.attention import register
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
+from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
 PACKED = "sgrpo_packed"  # non-tensor entry of a batch whose micro-batches hold whole groups
 _PACKING = "sgrpo_packing"  # in output_args

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tensordict import TensorDict
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-from sgrpo_verl.packed.attention import PACKED_ATTENTION
+from sgrpo_verl.packed.settings import PACKED_ATTENTION
 from tests.conftest import STOCK
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import serial_groups
@@ -48,6 +48,7 @@ def engine_of(path, attention, *overrides):
         optimizer_config=actor.optim,
         checkpoint_config=actor.checkpoint,
     )
+    torch.manual_seed(0)  # LoRA's own weights
     engine.initialize()
     return engine
 
@@ -76,6 +77,7 @@ def model_path(request, tmp_path_factory):
         head_dim=8,
         max_position_embeddings=64,
         initializer_range=0.2,
+        tie_word_embeddings=request.param is Qwen3Config,
         bos_token_id=None,
         eos_token_id=1,
         pad_token_id=1,
@@ -142,7 +144,7 @@ def run(engine, loss_function, batch, **options):
     with engine.train_mode():
         engine.optimizer_zero_grad()
         output = engine.forward_backward_batch(data, loss_function)
-        gradients = [parameter.grad.full_tensor().clone() for parameter in engine.module.parameters()]
+        gradients = [one.grad.full_tensor().clone() for one in engine.module.parameters() if one.requires_grad]
     per_token = {
         name: response_from_nested(values, batch["response_mask"]).values()
         for name, values in output["model_output"].items()
@@ -176,3 +178,100 @@ LOSSES = {
 def test_loss_log_probs_entropy_and_gradients_are_those_of_the_rows(engines, loss, batch):
     rows, packed = engines
     assert_alike(run(packed, loss_of(*LOSSES[loss]), batch), run(rows, loss_of(*LOSSES[loss]), batch))
+
+
+@settings(deadline=None, max_examples=15)
+@given(batch=batches(), limit=st.sampled_from([24, 40]))
+def test_micro_batches_by_packed_length_change_nothing(engines, batch, limit):
+    rows, packed = engines
+    assert_alike(run(packed, loss_of(), batch, max_token_len_per_gpu=limit), run(rows, loss_of(), batch))
+
+
+@settings(deadline=None, max_examples=5)
+@given(batch=batches())
+def test_micro_batches_of_one_row_change_nothing(engines, batch):
+    rows, packed = engines
+    options = {"use_dynamic_bsz": False, "micro_batch_size_per_gpu": 1}
+    assert_alike(run(packed, loss_of(), batch, **options), run(rows, loss_of(), batch))
+
+
+def one_group():
+    """Prompt 4 5, a thought of ten tokens cut after 2, 5 and 9, exit prompt 0 0, answers of two tokens."""
+    thought = [3, 1, 2, 2, 1, 3, 3, 2, 1, 2]
+    prompt = [4, 5]
+    rows = [[*prompt, *thought[:cut], 0, 0, 6, 7] for cut in (2, 5, 9)] + [[*prompt, *thought, 7, 7, 7]]
+    responses = [row[2:] for row in rows]
+    masks = [[*[1] * (len(row) - 6), 0, 0, 1, 1] for row in rows[:-1]] + [[1] * 13]
+    fields = {
+        "input_ids": rows,
+        "position_ids": [list(range(len(row))) for row in rows],
+        "prompts": [prompt] * 4,
+        "responses": responses,
+        "response_mask": masks,
+        "loss_mask": masks,
+    }
+    floats = {
+        "old_log_probs": [[-3.0] * len(row) for row in responses],
+        "advantages": [[one] * len(row) for one, row in zip((-0.4, 0.6, 0.1, -0.3), responses, strict=True)],
+    }
+    fields = {name: jagged(map(torch.tensor, value)) for name, value in (fields | floats).items()}
+    return TensorDict(fields, batch_size=[4])
+
+
+def test_the_model_is_given_each_shared_token_once(engines):
+    _, packed = engines
+    seen = []
+    handle = packed.module.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["input_ids"].shape), with_kwargs=True
+    )
+    run(packed, loss_of(), one_group())
+    handle.remove()
+    # The full response whole; of each exit the last token before its cut, exit prompt and answer.
+    assert seen == [(1, 15 + 3 * 5)]
+
+
+def test_a_batch_too_long_for_one_micro_batch_is_cut_between_rows(engines):
+    _, packed = engines
+    lengths = []
+    handle = packed.module.register_forward_pre_hook(
+        lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    run(packed, loss_of(), one_group(), max_token_len_per_gpu=20)
+    handle.remove()
+    assert sorted(lengths) == [11 + 5, 15 + 5]
+
+
+OPTIONS = {
+    "gradient_checkpointing": ("model.enable_gradient_checkpointing=true",),
+    "lora": ("model.lora_rank=4", "model.lora_alpha=8"),
+    "entropy_in_chunks": ("actor.fsdp_config.entropy_from_logits_with_chunking=true",),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_verls_options_on_packed_rows(process_group, model_path, option):
+    overrides = [f"actor_rollout_ref.{override}" for override in OPTIONS[option]]
+    rows, packed = (engine_of(model_path, attention, *overrides) for attention in ("sdpa", PACKED_ATTENTION))
+    assert_alike(run(packed, loss_of(), one_group()), run(rows, loss_of(), one_group()))
+
+
+@pytest.mark.parametrize("model_path", [Qwen3Config], indirect=True, ids=["qwen3"])
+def test_fused_kernels(process_group, model_path, monkeypatch):
+    """With tied embeddings: verl's fused kernels multiply by the output layer's weight, which FSDP2 shards if alone."""
+    from transformers import Qwen3ForCausalLM
+
+    monkeypatch.setattr(Qwen3ForCausalLM, "forward", Qwen3ForCausalLM.forward)  # verl replaces it: put it back
+    options = ("model.use_fused_kernels=true", "model.fused_kernel_options.impl_backend=torch")
+    overrides = [f"actor_rollout_ref.{option}" for option in options]
+    rows, packed = (engine_of(model_path, attention, *overrides) for attention in ("sdpa", PACKED_ATTENTION))
+    fused = {"use_fused_kernels": True}
+    assert_alike(run(packed, loss_of(), one_group(), **fused), run(rows, loss_of(), one_group(), **fused))
+
+
+def test_bfloat16(process_group, model_path):
+    """To bf16's own rounding: verl's engine in bf16 on the rows is no closer to itself in fp32."""
+    bf16 = "actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype=bf16"
+    rows, packed = (engine_of(model_path, attention, bf16) for attention in ("sdpa", PACKED_ATTENTION))
+    exact = run(engine_of(model_path, "sdpa"), loss_of(), one_group())[1]["log_probs"]
+    theirs, ours = (run(engine, loss_of(), one_group())[1]["log_probs"] for engine in (rows, packed))
+    assert 0 < float((ours - exact).abs().max()) <= 2 * float((theirs - exact).abs().max())

@@ -10,6 +10,9 @@ from sgrpo_verl.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, comp
 SGRPO = "algorithm.adv_estimator=sgrpo"
 N = "actor_rollout_ref.rollout.n"
 AGENT = "actor_rollout_ref.rollout.agent"
+ACTOR = "actor_rollout_ref.actor"
+ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
+PACKED = "+algorithm.sgrpo.layout=packed"
 
 
 def test_the_estimator_alone_is_a_complete_config(compose_config):
@@ -43,6 +46,15 @@ def test_what_the_user_set_stays(compose_config):
     before["algorithm"].pop("sgrpo")
     after["actor_rollout_ref"]["rollout"]["agent"].pop("agent_loop_manager_class")
     assert after == before
+
+
+def test_the_packed_layout_chooses_its_attention(compose_config):
+    config = compose_config(SGRPO, PACKED, "+cpu=default")
+    assert complete(config)[ATTENTION] == OmegaConf.select(config, ATTENTION) == "sgrpo_packed"
+    assert ATTENTION not in complete(config)
+    config = compose_config(SGRPO, "+cpu=default")
+    assert ATTENTION not in complete(config)
+    assert OmegaConf.select(config, ATTENTION) == "sdpa"
 
 
 def test_completing_twice_changes_nothing(compose_config):
@@ -104,6 +116,19 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
             ["+algorithm.sgrpo.train_exit_prompt=true", "algorithm.rollout_correction.bypass_mode=true"],
             r"train_exit_prompt=true with algorithm\.rollout_correction",
         ),
+        (["+algorithm.sgrpo.layout=tree"], r"layout='tree' must be one of rows, packed"),
+        ([PACKED, f"{ACTOR}.strategy=megatron"], r"layout=packed with .*actor\.strategy=megatron: .*set it to fsdp"),
+        (
+            [PACKED, f"{ACTOR}.fsdp_config.ulysses_sequence_parallel_size=2"],
+            r"layout=packed with .*ulysses_sequence_parallel_size=2: .*set it to 1, or layout=rows",
+        ),
+        ([PACKED, f"{ACTOR}.fsdp_config.pad_to_length=true"], r"layout=packed with .*pad_to_length=True"),
+        ([PACKED, f"{ACTOR}.shuffle=true"], r"layout=packed with .*shuffle=True: it scatters the rows of a group"),
+        ([PACKED], r"ppo_micro_batch_size_per_gpu=1: .*use_dynamic_bsz=true or make it a multiple of 9"),
+        (
+            [PACKED, "+algorithm.sgrpo.num_exits=3", f"{ACTOR}.ppo_micro_batch_size_per_gpu=6"],
+            r"ppo_micro_batch_size_per_gpu=6: .*multiple of 4",
+        ),
     ],
 )
 def test_one_sentence_for_each_contradiction(compose_config, overrides, message):
@@ -146,8 +171,11 @@ def test_every_setting_can_be_overridden_on_top_of_a_group(compose_config, field
         "score": "response",
         "correct_threshold": 0.9,
         "norm_adv_by_std": True,
+        "layout": "packed",
     }
-    config = compose_config("+sgrpo=shortest_only", f"algorithm.sgrpo.{field}={values[field]}")
+    config = compose_config(
+        "+sgrpo=shortest_only", f"{ACTOR}.use_dynamic_bsz=true", f"algorithm.sgrpo.{field}={values[field]}"
+    )
     complete(config)
     assert str(getattr(SGRPOConfig.of(config), field)) == str(values[field]).strip("'")
 

@@ -1,0 +1,50 @@
+"""Which rank trains which rows, where a group is packed: whole groups, weighed by their packed length."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sgrpo_verl.metrics import TAG
+
+
+def own_tokens(tag: dict[str, Any]) -> int:
+    """Tokens of a row once its group is packed: an early exit adds only what comes after its cut."""
+    notes = tag.get(TAG) or {}
+    cut = notes.get("exit_position")
+    if cut is None:
+        return tag["seq_len"]
+    return tag["seq_len"] - tag["prompt_len"] - cut + 1  # the last shared token is there twice
+
+
+def by_rank(keys: Sequence[str], tags: Sequence[dict[str, Any]], num_ranks: int) -> list[list[int]]:
+    """The rows of each rank: equally many, in whole groups as far as that goes, with about as many tokens.
+
+    Args:
+        keys: ``{uid}_{session}_{row}``, as verl keys the rows of a session.
+        tags: their tags in TransferQueue.
+        num_ranks: divides the number of rows.
+    """
+    groups: dict[str, list[int]] = {}
+    for index in sorted(range(len(keys)), key=lambda index: int(keys[index].rsplit("_", 1)[1])):
+        groups.setdefault(keys[index].rsplit("_", 1)[0], []).append(index)
+    tokens = {name: sum(own_tokens(tags[index]) for index in rows) for name, rows in groups.items()}
+    room = [len(keys) // num_ranks] * num_ranks
+    load = [0] * num_ranks
+    chosen: list[list[str]] = [[] for _ in range(num_ranks)]
+    left: list[int] = []
+    for name in sorted(groups, key=lambda name: -tokens[name]):
+        ranks = [rank for rank in range(num_ranks) if room[rank] >= len(groups[name])]
+        if not ranks:
+            left += groups[name]
+            continue
+        rank = min(ranks, key=load.__getitem__)
+        chosen[rank].append(name)
+        room[rank] -= len(groups[name])
+        load[rank] += tokens[name]
+    order = {name: min(rows) for name, rows in groups.items()}  # a mini-batch of the longest would be no fair sample
+    ranks_rows = [
+        [index for name in sorted(names, key=order.__getitem__) for index in groups[name]] for names in chosen
+    ]
+    for rank, rows in enumerate(ranks_rows):
+        rows += left[: room[rank]]
+        del left[: room[rank]]
+    return ranks_rows
