@@ -35,7 +35,9 @@ def training_command(
     ]
 
 
-def train(command: list[str], out: Path, num_steps: int, console: Console) -> tuple[list[Step], Path]:
+def train(
+    command: list[str], out: Path, num_steps: int, console: Console, **environment: str
+) -> tuple[list[Step], Path]:
     """Run a training command to its end, with progress; returns every step's metrics and the trained model's folder.
 
     Writes ``command.txt``, ``train.log`` and ``metrics.jsonl`` to ``out``.
@@ -45,12 +47,12 @@ def train(command: list[str], out: Path, num_steps: int, console: Console) -> tu
     """
     metrics_file, log = out / "metrics.jsonl", out / "train.log"
     (out / "command.txt").write_text(shlex.join(command) + "\n")
-    environment = {"VERL_FILE_LOGGER_PATH": str(metrics_file), "VERL_PLATFORM": "cpu", "HYDRA_FULL_ERROR": "1"}
+    verls = {"VERL_FILE_LOGGER_PATH": str(metrics_file), "VERL_PLATFORM": "cpu", "HYDRA_FULL_ERROR": "1"}
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
         log.open("w") as log_file,
         Progress(*columns, TimeElapsedColumn(), console=console) as progress,
-        processes.running(command, environment, stdout=log_file.fileno()) as process,
+        processes.running(command, {**verls, **environment}, stdout=log_file.fileno()) as process,
     ):
         bar = progress.add_task("starting Ray, verl and vLLM", total=num_steps)
         while process.poll() is None:

@@ -1,66 +1,25 @@
 """verl's own FSDP engine and loss on packed rows, against the same engine and loss on the rows themselves."""
 
-import functools
-
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
-from tests.conftest import STOCK
+from recipes.bench.engine import build_engine, build_loss, join_process_group
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import serial_groups
 
 RELATIVE = 1e-5
+LAYOUTS = ("rows", "packed")
 
 
 @pytest.fixture(scope="module")
 def process_group(tmp_path_factory):
-    torch.distributed.init_process_group(
-        "cpu:gloo", init_method=f"file://{tmp_path_factory.mktemp('group')}/store", rank=0, world_size=1
-    )
+    join_process_group(tmp_path_factory.mktemp("group") / "store")
     yield
     torch.distributed.destroy_process_group()
-
-
-def composed(*overrides):
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose("ppo_trainer", [*STOCK, "+cpu=default", *overrides]).actor_rollout_ref
-
-
-def engine_of(path, attention, *overrides):
-    """An engine as verl's actor worker builds it."""
-    from verl.utils.config import omega_conf_to_dataclass
-    from verl.workers.engine import EngineRegistry
-
-    attention = f"actor_rollout_ref.model.override_config.attn_implementation={attention}"
-    config = composed(f"actor_rollout_ref.model.path={path}", attention, *overrides)
-    actor = omega_conf_to_dataclass(config.actor)
-    engine = EngineRegistry.new(
-        model_type="language_model",
-        backend=actor.strategy,
-        model_config=omega_conf_to_dataclass(config.model),
-        engine_config=actor.engine,
-        optimizer_config=actor.optim,
-        checkpoint_config=actor.checkpoint,
-    )
-    torch.manual_seed(0)  # LoRA's own weights
-    engine.initialize()
-    return engine
-
-
-@functools.cache
-def loss_of(*overrides):
-    """verl's actor loss."""
-    from verl.utils.config import omega_conf_to_dataclass
-    from verl.workers.utils.losses import ppo_loss
-
-    actor = omega_conf_to_dataclass(composed(*(f"actor_rollout_ref.actor.{override}" for override in overrides)).actor)
-    return functools.partial(ppo_loss, config=actor)
 
 
 @pytest.fixture(scope="module", params=[Qwen2Config, Qwen3Config, LlamaConfig], ids=lambda one: one.model_type)
@@ -90,7 +49,7 @@ def model_path(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engines(process_group, model_path):
-    return [engine_of(model_path, attention) for attention in ("sdpa", PACKED_ATTENTION)]
+    return [build_engine(model_path, layout) for layout in LAYOUTS]
 
 
 @st.composite
@@ -173,18 +132,18 @@ LOSSES = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(batch=batches())
 def test_loss_log_probs_entropy_and_gradients_are_those_of_the_rows(engines, loss, batch):
     rows, packed = engines
-    assert_alike(run(packed, loss_of(*LOSSES[loss]), batch), run(rows, loss_of(*LOSSES[loss]), batch))
+    assert_alike(run(packed, build_loss(*LOSSES[loss]), batch), run(rows, build_loss(*LOSSES[loss]), batch))
 
 
 @settings(deadline=None, max_examples=15)
 @given(batch=batches(), limit=st.sampled_from([24, 40]))
 def test_micro_batches_by_packed_length_change_nothing(engines, batch, limit):
     rows, packed = engines
-    assert_alike(run(packed, loss_of(), batch, max_token_len_per_gpu=limit), run(rows, loss_of(), batch))
+    assert_alike(run(packed, build_loss(), batch, max_token_len_per_gpu=limit), run(rows, build_loss(), batch))
 
 
 @settings(deadline=None, max_examples=5)
@@ -192,7 +151,7 @@ def test_micro_batches_by_packed_length_change_nothing(engines, batch, limit):
 def test_micro_batches_of_one_row_change_nothing(engines, batch):
     rows, packed = engines
     options = {"use_dynamic_bsz": False, "micro_batch_size_per_gpu": 1}
-    assert_alike(run(packed, loss_of(), batch, **options), run(rows, loss_of(), batch))
+    assert_alike(run(packed, build_loss(), batch, **options), run(rows, build_loss(), batch))
 
 
 def one_group():
@@ -224,7 +183,7 @@ def test_the_model_is_given_each_shared_token_once(engines):
     handle = packed.module.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["input_ids"].shape), with_kwargs=True
     )
-    run(packed, loss_of(), one_group())
+    run(packed, build_loss(), one_group())
     handle.remove()
     # The full response whole; of each exit the last token before its cut, exit prompt and answer.
     assert seen == [(1, 15 + 3 * 5)]
@@ -236,7 +195,7 @@ def test_a_batch_too_long_for_one_micro_batch_is_cut_between_rows(engines):
     handle = packed.module.register_forward_pre_hook(
         lambda module, args, kwargs: lengths.append(kwargs["input_ids"].shape[1]), with_kwargs=True
     )
-    run(packed, loss_of(), one_group(), max_token_len_per_gpu=20)
+    run(packed, build_loss(), one_group(), max_token_len_per_gpu=20)
     handle.remove()
     assert sorted(lengths) == [11 + 5, 15 + 5]
 
@@ -250,9 +209,8 @@ OPTIONS = {
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_verls_options_on_packed_rows(process_group, model_path, option):
-    overrides = [f"actor_rollout_ref.{override}" for override in OPTIONS[option]]
-    rows, packed = (engine_of(model_path, attention, *overrides) for attention in ("sdpa", PACKED_ATTENTION))
-    assert_alike(run(packed, loss_of(), one_group()), run(rows, loss_of(), one_group()))
+    rows, packed = (build_engine(model_path, layout, *OPTIONS[option]) for layout in LAYOUTS)
+    assert_alike(run(packed, build_loss(), one_group()), run(rows, build_loss(), one_group()))
 
 
 @pytest.mark.parametrize("model_path", [Qwen3Config], indirect=True, ids=["qwen3"])
@@ -262,16 +220,15 @@ def test_fused_kernels(process_group, model_path, monkeypatch):
 
     monkeypatch.setattr(Qwen3ForCausalLM, "forward", Qwen3ForCausalLM.forward)  # verl replaces it: put it back
     options = ("model.use_fused_kernels=true", "model.fused_kernel_options.impl_backend=torch")
-    overrides = [f"actor_rollout_ref.{option}" for option in options]
-    rows, packed = (engine_of(model_path, attention, *overrides) for attention in ("sdpa", PACKED_ATTENTION))
+    rows, packed = (build_engine(model_path, layout, *options) for layout in LAYOUTS)
     fused = {"use_fused_kernels": True}
-    assert_alike(run(packed, loss_of(), one_group(), **fused), run(rows, loss_of(), one_group(), **fused))
+    assert_alike(run(packed, build_loss(), one_group(), **fused), run(rows, build_loss(), one_group(), **fused))
 
 
 def test_bfloat16(process_group, model_path):
     """To bf16's own rounding: verl's engine in bf16 on the rows is no closer to itself in fp32."""
-    bf16 = "actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype=bf16"
-    rows, packed = (engine_of(model_path, attention, bf16) for attention in ("sdpa", PACKED_ATTENTION))
-    exact = run(engine_of(model_path, "sdpa"), loss_of(), one_group())[1]["log_probs"]
-    theirs, ours = (run(engine, loss_of(), one_group())[1]["log_probs"] for engine in (rows, packed))
+    bf16 = "actor.fsdp_config.mixed_precision.param_dtype=bf16"
+    rows, packed = (build_engine(model_path, layout, bf16) for layout in LAYOUTS)
+    exact = run(build_engine(model_path, "rows"), build_loss(), one_group())[1]["log_probs"]
+    theirs, ours = (run(engine, build_loss(), one_group())[1]["log_probs"] for engine in (rows, packed))
     assert 0 < float((ours - exact).abs().max()) <= 2 * float((theirs - exact).abs().max())

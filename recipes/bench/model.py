@@ -1,0 +1,45 @@
+"""A Qwen3 with random weights, whose thoughts have a long tail: every token is as likely as any other.
+
+So a thought of the sampled policy ends at each token with probability 1 / VOCABULARY_SIZE: its length is geometric.
+"""
+
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, Qwen3Config
+
+from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.toy.tokenizer import build_tokenizer
+
+VOCABULARY_SIZE = 1024  # and so the mean thought, in tokens
+MAX_POSITIONS = 16_384
+
+
+def write_model(folder: Path) -> Path:
+    """4 layers, 256 wide, 3.4 million parameters, fp32, with a tokenizer."""
+    tokenizer = build_tokenizer(TASKS["sums"])
+    tokenizer.add_tokens([f"<{number}>" for number in range(VOCABULARY_SIZE - len(tokenizer))])
+    tokenizer.model_max_length = MAX_POSITIONS
+    config = Qwen3Config(
+        vocab_size=VOCABULARY_SIZE,
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        max_position_embeddings=MAX_POSITIONS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict | None = None) -> float:
+    """verl's reward function: random weights are never right, so half of all answers are called so."""
+    return float(len(solution_str) % 2)

@@ -1,0 +1,149 @@
+"""The tables and plots of a bench, from its ``results.json``."""
+
+import json
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from sgrpo_verl.eval.report import print_whole
+
+PHASES = {"generation": "timing_s/gen", "old_log_prob": "timing_s/old_log_prob", "update": "timing_s/update_actor"}
+COLORS = {"GRPO": "C3", "rows": "C0", "unpadded": "C4", "packed": "C2"}
+
+
+def write(out: Path, console: Console, block_size: int) -> None:
+    """``performance.md``, ``update.png`` and ``steps.png`` beside ``results.json``."""
+    results = json.loads((out / "results.json").read_text())
+    with (out / "performance.md").open("w") as file:
+        document = Console(file=file, color_system=None)
+        for table in (_update_table, _step_table, _ratio_table):
+            print_whole(console, table(results, box.HEAVY_HEAD, block_size))
+            print_whole(document, table(results, box.MARKDOWN, block_size))
+            document.print()
+    _plot_updates(results["updates"], out / "update.png")
+    _plot_steps(results["steps"], out / "steps.png")
+
+
+def _seconds(update: dict[str, Any]) -> float:
+    return update["old_log_prob"] + update["update"]
+
+
+def _update_table(results: dict, style: Any, _: int) -> Table:
+    """old_log_prob and update alone, by the length of the thought."""
+    table = Table(box=style)
+    for column in ("thought", "layout", "tokens given to the model", "old_log_prob (s)", "update (s)"):
+        table.add_column(column)
+    for column in ("of GRPO", "of rows", "of unpadded rows", "peak memory (GiB)"):
+        table.add_column(column, justify="right")
+    updates = {(one["thought"], one["layout"]): one for one in results["updates"]}
+    for (thought, layout), one in updates.items():
+        ratios = [f"{_seconds(one) / _seconds(updates[thought, other]):.2f}" for other in ("GRPO", "rows", "unpadded")]
+        seconds = [f"{one[phase]:.2f}" for phase in ("old_log_prob", "update")]
+        table.add_row(f"{thought}", layout, f"{one['tokens_given']}", *seconds, *ratios, f"{one['peak_memory_gb']:.2f}")
+    return table
+
+
+def _figures(run: dict[str, Any]) -> dict[str, float]:
+    """Means over the steps of a run of main_ppo."""
+    figures = {name: mean(step[key] for step in run["metrics"]) for name, key in PHASES.items()}
+    return {
+        "tokens generated": mean(_generated(step) for step in run["metrics"]),
+        "tokens trained": mean(step["global_seqlen/mean"] for step in run["metrics"]),
+        **figures,
+        "all three": sum(figures.values()),
+        "peak memory of the actor (GiB)": max(step["actor/perf/max_memory_allocated_gb"] for step in run["metrics"]),
+    }
+
+
+def _generated(step: dict[str, float]) -> float:
+    """Without early exits: every row's response, 9 rows for each of 8 prompts."""
+    return step.get("sgrpo/generated_tokens", step["response_length/mean"] * 72)
+
+
+def _step_table(results: dict, style: Any, _: int) -> Table:
+    """Whole steps of stock main_ppo."""
+    figures = {name: _figures(run) for name, run in results["steps"].items()}
+    table = Table("a step of", box=style)
+    for column in next(iter(figures.values())):
+        table.add_column(f"{column} (s)" if column in (*PHASES, "all three") else column, justify="right")
+    for name, values in figures.items():
+        table.add_row(
+            name, *(f"{value:,.0f}" if key.startswith("tokens") else f"{value:.2f}" for key, value in values.items())
+        )
+    return table
+
+
+def ratios(results: dict, block_size: int) -> dict[str, tuple[float, str]]:
+    """Each ratio with its goal."""
+    grpo, rows, packed, barrier = (
+        _figures(results["steps"][name]) for name in ("GRPO", "S-GRPO-rows", "S-GRPO-packed", "S-GRPO-packed-barrier")
+    )
+    exits = results["steps"]["S-GRPO-packed"]["exits"]
+    cacheable = sum(one["prefix"] // block_size * block_size for one in exits)
+    updates = {(one["thought"], one["layout"]): _seconds(one) for one in results["updates"]}
+    at = 2048 if (2048, "rows") in updates else max(thought for thought, _ in updates)
+    trained = {name: run["old_log_prob"] + run["update"] for name, run in (("packed", packed), ("rows", rows))}
+    return {
+        f"old_log_prob + update, packed / rows, thought of {at}": (
+            updates[at, "packed"] / updates[at, "rows"],
+            "at most 0.4",
+        ),
+        "old_log_prob + update, packed / rows, whole steps": (trained["packed"] / trained["rows"], ""),
+        "a step, packed S-GRPO / GRPO": (packed["all three"] / grpo["all three"], "at most 0.33"),
+        "tokens generated, S-GRPO / GRPO": (packed["tokens generated"] / grpo["tokens generated"], "at most 0.2"),
+        "cacheable prefix tokens of the exits that were cached": (
+            sum(one["cached"] for one in exits) / cacheable,
+            "at least 0.95",
+        ),
+        "generation, streamed exits / a barrier before them": (
+            packed["generation"] / barrier["generation"],
+            "at most 0.8",
+        ),
+    }
+
+
+def _ratio_table(results: dict, style: Any, block_size: int) -> Table:
+    table = Table("ratio", "measured", "goal", box=style)
+    for name, (value, goal) in ratios(results, block_size).items():
+        table.add_row(name, f"{value:.2f}", goal)
+    return table
+
+
+def _plot_updates(updates: list[dict[str, Any]], path: Path) -> None:
+    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    for layout, color in COLORS.items():
+        points = [one for one in updates if one["layout"] == layout]
+        thoughts = [one["thought"] for one in points]
+        panels[0].plot(thoughts, [_seconds(one) for one in points], "o-", color=color, label=layout)
+        panels[1].plot(thoughts, [one["peak_memory_gb"] for one in points], "o-", color=color, label=layout)
+    panels[0].set(ylabel="old_log_prob + update (s)", yscale="log")
+    panels[1].set(ylabel="peak memory (GiB)", ylim=(0, None))
+    for panel in panels:
+        panel.set(xlabel="tokens of the thought", xscale="log")
+        panel.grid(alpha=0.3)
+    panels[0].legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _plot_steps(steps: dict[str, Any], path: Path) -> None:
+    figure, panel = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    names = list(steps)
+    left = [0.0] * len(names)
+    for phase in PHASES:
+        seconds = [_figures(steps[name])[phase] for name in names]
+        panel.barh(names, seconds, left=left, label=phase)
+        left = [begin + more for begin, more in zip(left, seconds, strict=True)]
+    panel.invert_yaxis()
+    panel.set(xlabel="seconds a step")
+    panel.legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
