@@ -6,6 +6,7 @@ module concerned. Whatever fails here is reported, and verl goes on without S-GR
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -92,6 +93,17 @@ def _add_columns_to_dump(trainer_base: ModuleType) -> None:
     wrapt.wrap_function_wrapper(trainer_base, "PPOTrainer._dump_generations", dump)
 
 
+def _end_a_lost_rollout(replay_buffer: ModuleType) -> None:
+    """verl's trainer polls for rows, and looks no further; this is where it waits."""
+
+    def wait(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+        if manager := sys.modules.get("sgrpo_verl.rollout.manager"):
+            manager.raise_if_lost()
+        return wrapped(*args, **kwargs)
+
+    wrapt.wrap_function_wrapper(replay_buffer, "ReplayBuffer._wait_for_next_poll", wait)
+
+
 def _balance_packed_groups(trainer_base: ModuleType) -> None:
     """verl deals rows to ranks one by one, by their own length; a packed group has to stay on one rank."""
     signature = inspect.signature(trainer_base.PPOTrainer._balance_batch.__get__(object()))
@@ -136,6 +148,7 @@ for _module, _hook in (
     ("verl.trainer.ppo.core_algos", _register_advantage_estimator),
     ("verl.trainer.ppo.v1.trainer_base", _add_metrics),
     ("verl.trainer.ppo.v1.trainer_base", _add_columns_to_dump),
+    ("verl.trainer.ppo.v1.replay_buffer", _end_a_lost_rollout),
     ("verl.trainer.ppo.v1.trainer_base", _balance_packed_groups),
     ("verl.workers.engine.fsdp.transformer_impl", _pack_rows),
 ):

@@ -28,6 +28,13 @@ POINTS = (
     Point(
         _WORKER, "AgentLoopWorkerTQ._run_prompt", ("prompt", "sampling_params", "trajectory", "trace"), "the rollout"
     ),
+    Point(_WORKER, "AgentLoopWorkerTQ._run_agent_loop", (), "ending a run whose rollout is lost"),
+    Point(
+        "verl.trainer.ppo.v1.replay_buffer",
+        "ReplayBuffer._wait_for_next_poll",
+        (),
+        "ending a run whose rollout is lost",
+    ),
     Point(_WORKER, "AgentLoopWorkerTQ._agent_loop_postprocess", ("output", "validate"), "the rollout"),
     Point(_WORKER, "AgentLoopWorkerTQ._compute_score", ("outputs", "kwargs"), "scoring each row"),
     Point(_WORKER, "AgentLoopWorkerTQ._compute_multi_modal_inputs", ("output", "input_ids"), "the rows' fields"),

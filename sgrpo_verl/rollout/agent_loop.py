@@ -149,13 +149,19 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
             priority=int(kwargs.get("priority", 0)),
         )
         finished = time.time()
-        answer_ids = list(answer.token_ids)
+        answer_length = self.settings.answer_length  # verl's TensorRT-LLM server goes by a limit of its own
+        answer_ids, log_probs = list(answer.token_ids[:answer_length]), answer.log_probs
         if not answer_ids:
             raise RuntimeError(
                 f"the early exit at position {position} has no answer: generation was {answer.stop_reason}"
             )
         row = exit_row(
-            full, position, self.exit_prompt_ids, answer_ids, answer.log_probs, self.settings.train_exit_prompt
+            full,
+            position,
+            self.exit_prompt_ids,
+            answer_ids,
+            None if log_probs is None else log_probs[:answer_length],
+            self.settings.train_exit_prompt,
         )
         output = full_output.model_copy(
             update={
@@ -166,7 +172,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
                 "metrics": full_output.metrics.model_copy(update={"generate_sequences": finished - started}),
             }
         )
-        cut = len(answer_ids) >= self.settings.answer_length and answer_ids[-1] not in self.tokenizer.all_special_ids
+        cut = len(answer_ids) == answer_length and answer_ids[-1] not in self.tokenizer.all_special_ids
         cached = answer.extra_fields.get("num_cached_tokens")
         cached_share = None if cached is None else cached / len(prompt_ids)
         return GeneratedRow(output, answer_ids, position, cut, cached_share, started, finished)

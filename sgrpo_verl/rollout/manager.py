@@ -1,4 +1,8 @@
-"""What verl names as ``actor_rollout_ref.rollout.agent.agent_loop_manager_class``: its own manager with our workers."""
+"""What verl names as ``actor_rollout_ref.rollout.agent.agent_loop_manager_class``: its own manager with our workers.
+
+And what verl does not do: end the run when the rollout cannot go on. Its trainer waits for rows, and would wait for
+ever where the worker that owes them has died, or where every prompt fails and another is drawn in its place.
+"""
 
 from typing import Any
 
@@ -7,10 +11,31 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ
 
 from sgrpo_verl.rollout.worker import SerialGroupWorker
 
+_watched: list[ray.ObjectRef] = []  # of this process's workers; each is ready once its worker is lost
+
 
 class SerialGroupManager(AgentLoopManagerTQ):
-    """Creates ``SerialGroupWorker`` actors where verl creates its own."""
+    """Creates ``SerialGroupWorker`` actors where verl creates its own, and watches them."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.agent_loop_workers_class = ray.remote(SerialGroupWorker)
+
+    async def _init_agent_loop_workers(self) -> None:
+        await super()._init_agent_loop_workers()
+        workers: list[Any] = self.agent_loop_workers  # verl annotates them as its own
+        _watched[:] = [worker.until_lost.remote() for worker in workers]
+
+
+def raise_if_lost() -> None:
+    """Called by the plugin wherever verl's trainer waits for rows.
+
+    Raises:
+        RuntimeError: an agent-loop worker has died, or says that it cannot go on; the message says why.
+    """
+    lost, _ = ray.wait(_watched, timeout=0) if _watched else ([], [])
+    if lost:
+        try:
+            ray.get(lost[0])
+        except Exception as error:
+            raise RuntimeError(f"the rollout cannot go on: {error}") from error

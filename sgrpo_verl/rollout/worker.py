@@ -1,9 +1,11 @@
 """verl's agent-loop worker with serial groups: every row scored by its own answer, one reward schedule, one put."""
 
+import asyncio
 from typing import Any
 
 import torch
 import transfer_queue as tq
+from ray.exceptions import ActorDiedError
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
@@ -13,6 +15,7 @@ from sgrpo_verl.decay import get_reward_schedule, is_correct
 from sgrpo_verl.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 
+FAILURES_IN_A_ROW = 32  # sessions; verl draws another prompt for each that fails, without end
 # verl's class is a Ray actor already; this is the plain one underneath.
 _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
 
@@ -28,6 +31,8 @@ class SerialGroupWorker(_StockWorker):
         super().__init__(*args, **kwargs)
         self.settings = SGRPOConfig.of(self.config)
         self.reward_schedule = get_reward_schedule(self.settings.reward)
+        self._failures = 0  # in a row
+        self._lost, self._reason = asyncio.Event(), ""
         exit_prompt_length = len(self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False))
         if exit_prompt_length + self.settings.answer_length >= self.rollout_config.response_length:
             raise ValueError(
@@ -41,6 +46,30 @@ class SerialGroupWorker(_StockWorker):
             # One serial session instead of rollout.n parallel ones.
             prompt = {**prompt, "agent_name": SERIAL_GROUP_AGENT, "__rollout_n__": 1}
         await super()._run_prompt(prompt, sampling_params, trajectory, trace)
+
+    async def until_lost(self) -> None:
+        """Returns never.
+
+        Raises:
+            RuntimeError: the rollout cannot go on: an actor that it needs has died, or prompt after prompt fails.
+        """
+        await self._lost.wait()
+        raise RuntimeError(self._reason)
+
+    async def _run_agent_loop(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = await super()._run_agent_loop(*args, **kwargs)
+        except Exception as error:
+            self._failures += 1
+            if isinstance(error, ActorDiedError):
+                self._reason = f"an actor that it needs has died. {error}"
+            elif self._failures >= FAILURES_IN_A_ROW:
+                self._reason = f"{self._failures} prompts in a row have failed, the last with {error!r}"
+            if self._reason:
+                self._lost.set()
+            raise
+        self._failures = 0
+        return result
 
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
         if not isinstance(output, SerialGroup):

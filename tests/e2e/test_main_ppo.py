@@ -172,12 +172,16 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
 def test_a_recipes_ablation_on_two_devices(task_overrides, tmp_path):
     """R1-Distill-Qwen-7B's recipe on a tiny Qwen2, with ``sgrpo=shortest_only``: one row of a group is rewarded.
 
-    Two actor ranks with two vLLM replicas. Weights are random, so the reward function tosses a coin.
+    Two actor ranks with two vLLM replicas and two agent-loop workers, packed rows, and verl's rollout correction.
+    Weights are random, so the reward function tosses a coin.
     """
     model = R1_DISTILL_QWEN.save(tmp_path / "model")
     overrides = [
         "sgrpo=shortest_only",
         "algorithm.sgrpo.num_exits=5",
+        "algorithm.sgrpo.layout=packed",
+        "algorithm.rollout_correction.rollout_is=token",
+        "actor_rollout_ref.rollout.agent.num_workers=2",
         f"actor_rollout_ref.model.path={model}",
         f"reward.custom_reward_function.path={ROOT}/tests/e2e/coin.py",
         "trainer.n_gpus_per_node=2",
@@ -189,6 +193,9 @@ def test_a_recipes_ablation_on_two_devices(task_overrides, tmp_path):
     assert_engine_and_actor_agree(run.steps())
     assert list(run.steps()) == [1, 2]
     assert "reward': 'shortest_one'" in run.log.read_text()
+    for data in run.steps().values():
+        assert any(name.startswith("rollout_corr/") for name in data), sorted(data)
+        assert 2 * data["global_seqlen/mean"] < data["perf/total_num_tokens"], "two ranks are given fewer tokens"
     rewards = [[row["score"] for row in rows.values()] for rows in run.rows(1).values() if len(rows) > 1]
     assert all(sum(group) in (0.0, 1.0) and len(group) <= 6 for group in rewards)
     assert any(sum(group) for group in rewards)
@@ -203,7 +210,10 @@ def test_a_recipes_ablation_on_two_devices(task_overrides, tmp_path):
 
 
 def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner, tmp_path):
-    """``examples/your_own/train.sh``, on Qwen3-8B's recipe, with the toy reasoner, whose ``</think>`` is renamed."""
+    """``examples/your_own/train.sh``, on Qwen3-8B's recipe, with the toy reasoner, whose ``</think>`` is renamed.
+
+    With verl's asynchronous trainer: its rollout is a batch ahead, and weights change in the middle of thoughts.
+    """
     model = shutil.copytree(reasoner, tmp_path / "model")
     for name in ("tokenizer.json", "chat_template.jinja"):
         text = (model / name).read_text()
@@ -214,12 +224,14 @@ def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner
         f"reward.custom_reward_function.path={EXAMPLES}/your_own/reward.py",
         "algorithm.filter_groups.enable=true",
         "algorithm.filter_groups.metric=reward",
+        "trainer.v1.trainer_mode=colocate_async",
     ]
     script = [EXAMPLES / "your_own" / "train.sh"]
     run = Run(tmp_path / "run", [*task_overrides, *overrides], script=script).to_the_end()
     steps = run.steps()
     assert list(steps) == [1, 2]
-    assert_engine_and_actor_agree(steps)
+    assert steps[2]["training/off_policy/trajectory_staleness/max"] == 1, "sampled a step before it was trained on"
+    assert_engine_and_actor_agree({1: steps[1]})
     assert steps[1]["sgrpo/thought_closed"] > 0.5
     assert steps[1]["actor/grad_norm"] > 0
     assert steps[1]["sgrpo/zero_advantage"] == 0, "DAPO's filter has taken out the groups that teach nothing"

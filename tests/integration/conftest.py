@@ -16,7 +16,22 @@ class Rollout:
     """The trainer of a run that never trains, and how to send prompts through its rollout."""
 
     trainer: Any
-    manager: Any
+    manager: Any = None
+
+    def new_manager(self):
+        """New workers of ours, with the client of verl's async trainers, which goes on after a weight sync."""
+        from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient
+
+        from sgrpo_verl.rollout.manager import SerialGroupManager
+
+        client = self.trainer.llm_server_manager.get_client(client_cls=FullyAsyncLLMServerClient)
+        self.manager = SerialGroupManager.create(
+            config=self.trainer.config,
+            llm_client=client,
+            teacher_client=None,
+            reward_loop_worker_handles=self.trainer.get_reward_handles(),
+        )
+        self.trainer.agent_loop_manager = self.manager
 
     def submit(self, problems, step=1, validate=False, ground_truths=None, prompts=None):
         """Send prompts as the trainer does; returns their uids, without waiting."""
@@ -102,7 +117,6 @@ def rollout(reasoner, tmp_path_factory):
     from verl.trainer.main_ppo import validate_config
     from verl.trainer.ppo.v1 import get_trainer_cls
 
-    from sgrpo_verl.rollout.manager import SerialGroupManager
     from sgrpo_verl.toy.data import write_data
     from sgrpo_verl.toy.tasks import TASKS
 
@@ -139,14 +153,9 @@ def rollout(reasoner, tmp_path_factory):
     try:
         trainer = get_trainer_cls("sync")(config=config)
         trainer.init()
-        manager = SerialGroupManager.create(
-            config=config,
-            llm_client=trainer.get_llm_client(),
-            teacher_client=None,
-            reward_loop_worker_handles=trainer.get_reward_handles(),
-        )
-        trainer.agent_loop_manager = manager
-        yield Rollout(trainer, manager)
+        rollout = Rollout(trainer)
+        rollout.new_manager()
+        yield rollout
     finally:
         tq.close()
         ray.shutdown()

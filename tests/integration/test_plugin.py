@@ -59,7 +59,7 @@ def test_a_failing_registration_is_one_warning_and_verl_goes_on():
     assert "Install a version of verl" in warnings[0]
 
 
-@pytest.mark.parametrize("hook", ["_add_metrics", "_add_columns_to_dump"])
+@pytest.mark.parametrize("hook", ["_add_metrics", "_add_columns_to_dump", "_balance_packed_groups"])
 def test_a_renamed_method_of_verls_is_reported(hook):
     code = (
         "import sys, types, logging; import wrapt\n"

@@ -1,6 +1,9 @@
 """Serial groups from a real rollout: DESIGN's "What must stay true", read back from TransferQueue."""
 
 import asyncio
+import os
+import signal
+import time
 
 import pytest
 import torch
@@ -141,6 +144,33 @@ def test_validation_is_verls_own(rollout):
         assert TAG not in rows[uid][f"{uid}_0_0"]
 
 
+def test_weight_updates_in_the_middle_of_groups(rollout):
+    """As verl's async trainers do it: abort, sync, go on. Sampled tokens keep the log-probs that they had."""
+    checkpoints = rollout.trainer.checkpoint_manager
+    uids = rollout.submit(PROBLEMS * 4, step=6)
+    for version in (6, 7, 8, 9):
+        time.sleep(0.5)
+        checkpoints.abort_replicas()
+        checkpoints.update_weights(version)
+        checkpoints.resume_generation_replicas()
+    status, rows = rollout.wait(uids)
+    assert set(status.values()) == {"finished"}
+    spans = []
+    for uid in uids:
+        keys = sorted(rows[uid], key=lambda key: int(key.rsplit("_", 1)[1]))
+        tags, fields = [rows[uid][key] for key in keys], rollout.fields(keys)
+        full_tag, full = tags[-1], fields[-1]
+        for tag, row in zip(tags[:-1], fields[:-1], strict=True):
+            position = tag[TAG]["exit_position"]
+            assert row["rollout_log_probs"][:position].tolist() == full["rollout_log_probs"][:position].tolist()
+            assert len(row["rollout_log_probs"]) == len(row["responses"]) <= RESPONSE_LENGTH
+            assert full_tag["min_global_steps"] == tag["min_global_steps"] <= tag["max_global_steps"]
+            assert full_tag["max_global_steps"] <= tag["max_global_steps"], "an exit is never older than its thought"
+        spans += [tag["max_global_steps"] - tag["min_global_steps"] for tag in tags]
+    print(f"\n{sum(span > 0 for span in spans)} of {len(spans)} rows span more than one version of the weights")
+    assert any(spans)
+
+
 def test_a_failed_score_of_one_row_fails_its_group_and_no_other(rollout):
     truths = [FAILS, *[problem.answer for problem in PROBLEMS[1:3]]]
     uids = rollout.submit(PROBLEMS[:3], ground_truths=truths, step=3)
@@ -169,6 +199,31 @@ def test_a_failed_generation_fails_its_group_and_no_other(rollout):
     status, rows = rollout.wait(uids)
     assert status == {uids[0]: "failure", uids[1]: "finished"}
     assert rows[uids[0]] == {}
+
+
+def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
+    """verl's TensorRT-LLM server sets its own limit, whatever it is asked for."""
+    from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
+    from verl.workers.rollout.replica import TokenOutput
+
+    from sgrpo_verl.config import SGRPOConfig
+    from sgrpo_verl.rollout.agent_loop import SerialGroupAgentLoop
+    from sgrpo_verl.serial_group import Row
+
+    class Talkative:
+        async def generate(self, **_):
+            return TokenOutput(token_ids=[5, 6, 7, 8], log_probs=[-0.5, -0.6, -0.7, -0.8])
+
+    loop = object.__new__(SerialGroupAgentLoop)
+    loop.settings, loop.tokenizer, loop.server_manager = SGRPOConfig(answer_length=3), tokenizer, Talkative()
+    loop.exit_prompt_ids = [9]
+    thought = Row([1, 2], [1, 1], [-0.1, -0.2], [], None)
+    full = AgentLoopOutput(
+        prompt_ids=[4], response_ids=[1, 2], response_mask=[1, 1], num_turns=2, metrics=AgentLoopMetrics()
+    )
+    row = asyncio.run(loop._early_exit(full, thought, 1, {}, {}))
+    assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 9, 5, 6, 7], [5, 6, 7], True)
+    assert row.output.response_logprobs == [-0.1, 0.0, -0.5, -0.6, -0.7]
 
 
 def test_no_exit_is_left_running_behind_a_failed_one():
@@ -213,3 +268,46 @@ def test_the_engines_weights_are_the_actors_bit_for_bit(rollout, tmp_path):
         assert torch.equal(value[: len(expected)], expected), name  # vLLM pads the vocabulary
         compared += 1
     assert compared >= 4 * 7 + 2
+
+
+class TestLostRollout:
+    """Last in this file: each of these kills something real. verl's trainer would wait for ever, for GRPO as well."""
+
+    @staticmethod
+    def sample(rollout):
+        """Wait for rows as verl's trainer does."""
+        return rollout.trainer.replay_buffer.sample(global_steps=9, partition_id="train", batch_size=64)
+
+    @staticmethod
+    def kill(handle):
+        import ray
+
+        pid = ray.get(handle.__ray_call__.remote(lambda _: os.getpid()))
+        os.kill(pid, signal.SIGKILL)
+
+    def test_an_agent_loop_worker_dies(self, rollout):
+        rollout.submit(PROBLEMS, step=9)
+        self.kill(rollout.manager.agent_loop_workers[0])
+        with pytest.raises(RuntimeError, match=r"the rollout cannot go on: .*The actor died"):
+            self.sample(rollout)
+
+    def test_prompt_after_prompt_fails(self, rollout):
+        """A reward function that always raises."""
+        rollout.new_manager()
+        rollout.submit(PROBLEMS * 6, ground_truths=["None"] * 36, step=9)
+        with pytest.raises(RuntimeError, match=r"32 prompts in a row have failed, the last with ValueError.*None"):
+            self.sample(rollout)
+
+    def test_a_reward_worker_dies(self, rollout):
+        rollout.new_manager()
+        self.kill(rollout.trainer.get_reward_handles()[0])
+        rollout.submit(PROBLEMS, step=9)
+        with pytest.raises(RuntimeError, match=r"an actor that it needs has died.*RewardLoopWorker"):
+            self.sample(rollout)
+
+    def test_the_llm_server_dies(self, rollout):
+        rollout.new_manager()
+        rollout.submit(PROBLEMS, step=9)
+        self.kill(rollout.trainer.llm_server_manager.server_handles[0])
+        with pytest.raises(RuntimeError, match=r"an actor that it needs has died.*vLLMHttpServer"):
+            self.sample(rollout)
