@@ -38,4 +38,5 @@ def raise_if_lost() -> None:
         try:
             ray.get(lost[0])
         except Exception as error:
-            raise RuntimeError(f"the rollout cannot go on: {error}") from error
+            reason = getattr(error, "cause", None) or error  # Ray's own tells of its frames as well
+            raise RuntimeError(f"the rollout cannot go on: {reason}") from error
