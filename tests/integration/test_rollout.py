@@ -296,7 +296,7 @@ class TestLostRollout:
         rollout.new_manager()
         status, _ = rollout.wait(rollout.submit(PROBLEMS * 6, ground_truths=["None"] * 36, step=9))
         assert set(status.values()) == {"failure"}
-        with pytest.raises(RuntimeError, match=r"go on: 32 prompts in a row have failed, the last with ValueError.*None"):
+        with pytest.raises(RuntimeError, match=r"go on: 32 prompts in a row have failed, .*ValueError.*None"):
             self.sample(rollout)
 
     def test_a_reward_worker_dies(self, rollout):
