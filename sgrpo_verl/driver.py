@@ -29,6 +29,6 @@ def prepare(config: DictConfig) -> None:
         if changes := changed():
             raise RuntimeError(f"sgrpo-verl does not fit verl {installed}: {'; '.join(changes)}")
     filled = complete(config)
-    print(f"[sgrpo-verl {version('sgrpo-verl')}] filled in:")
+    print(f"[sgrpo-verl {version('sgrpo-verl')} with verl {installed}] filled in:")
     for name, value in filled.items():
         print(f"  {name}: {value!r}")

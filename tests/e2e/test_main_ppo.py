@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -14,6 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from sgrpo_verl.driver import OLDEST_VERL
 from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
@@ -109,6 +111,15 @@ def assert_engine_and_actor_agree(steps):
 
 
 @pytest.fixture(scope="module")
+def oldest_verl(tmp_path_factory):
+    """A folder with the oldest verl that we support, to go before the installed one on the path."""
+    folder = tmp_path_factory.mktemp("oldest_verl")
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+    subprocess.run([*install, f"verl=={OLDEST_VERL}"], check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def grpo(task_overrides, tmp_path_factory):
     """``examples/grpo.sh`` for a step, with the plugin, and its checkpoint."""
     overrides = ["trainer.total_training_steps=1", "trainer.save_freq=1", "trainer.test_freq=-1"]
@@ -169,7 +180,7 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
             assert data["actor/grad_norm"] > 0
 
 
-def test_a_recipes_ablation_on_two_devices(task_overrides, tmp_path):
+def test_a_recipes_ablation_on_two_devices_with_the_oldest_verl(task_overrides, oldest_verl, tmp_path):
     """R1-Distill-Qwen-7B's recipe on a tiny Qwen2, with ``sgrpo=shortest_only``: one row of a group is rewarded.
 
     Two actor ranks with two vLLM replicas and two agent-loop workers, packed rows, and verl's rollout correction.
@@ -189,10 +200,12 @@ def test_a_recipes_ablation_on_two_devices(task_overrides, tmp_path):
         "trainer.save_freq=2",
         "trainer.test_freq=2",
     ]
-    run = Run(tmp_path / "run", [*task_overrides, *overrides], recipe="r1_distill_qwen_7b").to_the_end()
+    run = Run(tmp_path / "run", [*task_overrides, *overrides], recipe="r1_distill_qwen_7b")
+    run.to_the_end(PYTHONPATH=f"{oldest_verl}:{ROOT}")
     assert_engine_and_actor_agree(run.steps())
     assert list(run.steps()) == [1, 2]
     assert "reward': 'shortest_one'" in run.log.read_text()
+    assert f"with verl {OLDEST_VERL}] filled in:" in run.log.read_text()
     for data in run.steps().values():
         assert any(name.startswith("rollout_corr/") for name in data), sorted(data)
         assert 2 * data["global_seqlen/mean"] < data["perf/total_num_tokens"], "two ranks are given fewer tokens"
