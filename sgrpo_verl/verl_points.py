@@ -51,6 +51,7 @@ POINTS = (
         "the full thought",
     ),
     Point(_TRAINER, "PPOTrainer._balance_batch", ("batch", "metrics", "logging_prefix"), "layout=packed"),
+    Point(_ENGINE, "FSDPEngineWithLMHead.initialize", (), "layout=packed"),
     Point(_ENGINE, "FSDPEngineWithLMHead.forward_backward_batch", ("data", "loss_function"), "layout=packed"),
     Point(_ENGINE, "prepare_micro_batches", ("data", "dp_group"), "layout=packed"),
     Point(_ENGINE, "FSDPEngineWithLMHead.prepare_model_inputs", ("micro_batch",), "layout=packed"),

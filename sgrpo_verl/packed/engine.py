@@ -1,7 +1,7 @@
 """verl's FSDP engine with packed rows: packs what goes into the model, unpacks what comes out of it.
 
 A model loaded with ``attn_implementation="sgrpo_packed"`` is what tells an engine to pack. verl has no hook between
-its rows and the model, so three functions are wrapped; for any other model each of them is verl's own.
+its rows and the model, so a few functions are wrapped; for any other model each of them is verl's own.
 """
 
 from collections.abc import Callable
@@ -34,6 +34,7 @@ def install(transformer_impl: ModuleType) -> None:
     """Wrap verl/workers/engine/fsdp/transformer_impl.py, and register the attention of packed rows."""
     register()
     engine = "FSDPEngineWithLMHead"
+    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.initialize", _forget_the_name)
     wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.forward_backward_batch", _mark)
     wrapt.wrap_function_wrapper(transformer_impl, "prepare_micro_batches", _whole_groups)
     wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.prepare_model_inputs", _pack_inputs)
@@ -42,6 +43,14 @@ def install(transformer_impl: ModuleType) -> None:
 
 def _packs(engine: Any) -> bool:
     return engine.model_config.hf_config._attn_implementation == PACKED_ATTENTION
+
+
+def _forget_the_name(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> None:
+    """verl writes overrides of a model's config into its checkpoints, where nobody else would know this attention."""
+    wrapped(*args, **kwargs)
+    if _packs(engine):
+        for config in (engine.model_config.hf_config, engine.module.config):
+            vars(config).pop("attn_implementation", None)  # transformers keeps its own in a private attribute
 
 
 def _mark(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:

@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from recipes.bench.engine import build_engine, build_loss, join_process_group
+from sgrpo_verl.packed.settings import PACKED_ATTENTION
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import serial_groups
 
@@ -187,6 +188,11 @@ def test_the_model_is_given_each_shared_token_once(engines):
     handle.remove()
     # The full response whole; of each exit the last token before its cut, exit prompt and answer.
     assert seen == [(1, 15 + 3 * 5)]
+
+
+def test_the_attention_is_in_no_config_that_is_saved(engines):
+    for engine in engines:
+        assert PACKED_ATTENTION not in engine.module.config.to_json_string()
 
 
 def test_a_batch_too_long_for_one_micro_batch_is_cut_between_rows(engines):
