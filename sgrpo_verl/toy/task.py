@@ -111,7 +111,7 @@ class Task(ABC):
 
 def is_held_out(problem: Problem) -> bool:
     """One problem in eight, always the same ones: in no lesson and in no training prompt."""
-    return zlib.crc32(problem.question.encode()) % 8 == 1
+    return zlib.crc32(problem.question.encode()) % 8 == 0
 
 
 def answer_text(answer: str) -> str:
