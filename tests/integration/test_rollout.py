@@ -276,7 +276,7 @@ class TestLostRollout:
     @staticmethod
     def sample(rollout):
         """Wait for rows as verl's trainer does."""
-        return rollout.trainer.replay_buffer.sample(global_steps=9, partition_id="train", batch_size=64)
+        return rollout.trainer.replay_buffer.sample(global_steps=9, partition_id="train", batch_size=10_000)
 
     @staticmethod
     def kill(handle):
