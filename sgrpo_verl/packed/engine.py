@@ -71,6 +71,7 @@ def _whole_groups(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
     rows = data["input_ids"].cpu().unbind()
     limit = data["max_token_len_per_gpu"]
     parts = [part for group in groups_of(data["prompts"]) for part in _parts(group, rows, limit)]
+    _split(parts, _most_of_any_rank(len(parts), kwargs.get("dp_group")))
     lengths = [packed_length([rows[index] for index in part]) for part in parts]
     packed = TensorDict(
         {
@@ -93,6 +94,25 @@ def _parts(group: list[int], rows: tuple[torch.Tensor, ...], limit: int) -> list
         return [group]
     middle = len(group) // 2
     return [*_parts(group[:middle], rows, limit), *_parts(group[middle:], rows, limit)]
+
+
+def _most_of_any_rank(count: int, group: torch.distributed.ProcessGroup | None) -> int:
+    """Every rank makes as many micro-batches as the others, so none may have fewer parts than another has."""
+    if group is None or group.size() == 1:
+        return count
+    from verl.utils.device import get_device_name
+
+    most = torch.tensor(count, device=get_device_name())
+    torch.distributed.all_reduce(most, op=torch.distributed.ReduceOp.MAX, group=group)
+    return int(most)
+
+
+def _split(parts: list[list[int]], count: int) -> None:
+    """Halve the parts with the most rows until there are ``count``; all ranks have as many rows, so that it goes."""
+    while len(parts) < count:
+        largest = max(range(len(parts)), key=lambda index: len(parts[index]))
+        part = parts[largest]
+        parts[largest : largest + 1] = [part[: len(part) // 2], part[len(part) // 2 :]]
 
 
 def _pack_inputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:

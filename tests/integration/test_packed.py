@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 from recipes.bench.engine import build_engine, build_loss, join_process_group
+from sgrpo_verl.packed.engine import _split
 from sgrpo_verl.packed.settings import PACKED_ATTENTION
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import serial_groups
@@ -204,6 +205,16 @@ def test_a_batch_too_long_for_one_micro_batch_is_cut_between_rows(engines):
     run(packed, build_loss(), one_group(), max_token_len_per_gpu=20)
     handle.remove()
     assert sorted(lengths) == [11 + 5, 15 + 5]
+
+
+def test_a_rank_with_fewer_groups_splits_some():
+    parts = [[0, 1, 2, 3, 4], [5], [6, 7]]
+    _split(parts, 5)
+    assert parts == [[0, 1], [2], [3, 4], [5], [6, 7]]
+    _split(parts, 8)
+    assert parts == [[row] for row in range(8)]
+    _split(parts, 3)
+    assert len(parts) == 8
 
 
 OPTIONS = {
