@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo ablation test test-unit check docs clean
+.PHONY: help setup demo ablation bench test test-unit check docs clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about 3 hours"
+	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make test-unit  the tests that start no verl process"
 	@echo "make check      lint, format and types"
@@ -32,6 +33,9 @@ demo: $(READY)
 
 ablation: $(READY)
 	$(BIN)/python -m recipes.ablation.run --out outputs/ablation
+
+bench: $(READY)
+	$(BIN)/python -m recipes.bench.run --out outputs/bench
 
 check: $(READY)
 	$(BIN)/ruff check .
