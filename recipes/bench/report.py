@@ -19,14 +19,14 @@ PHASES = {"generation": "timing_s/gen", "old_log_prob": "timing_s/old_log_prob",
 COLORS = {"GRPO": "C3", "rows": "C0", "unpadded": "C4", "packed": "C2"}
 
 
-def write(out: Path, console: Console, block_size: int) -> None:
+def write(out: Path, console: Console) -> None:
     """``performance.md``, ``update.png`` and ``steps.png`` beside ``results.json``."""
     results = json.loads((out / "results.json").read_text())
     with (out / "performance.md").open("w") as file:
         document = Console(file=file, color_system=None)
         for table in (_update_table, _step_table, _ratio_table):
-            print_whole(console, table(results, box.HEAVY_HEAD, block_size))
-            print_whole(document, table(results, box.MARKDOWN, block_size))
+            print_whole(console, table(results, box.HEAVY_HEAD))
+            print_whole(document, table(results, box.MARKDOWN))
             document.print()
     _plot_updates(results["updates"], out / "update.png")
     _plot_steps(results["steps"], out / "steps.png")
@@ -36,7 +36,7 @@ def _seconds(update: dict[str, Any]) -> float:
     return update["old_log_prob"] + update["update"]
 
 
-def _update_table(results: dict, style: Any, _: int) -> Table:
+def _update_table(results: dict, style: Any) -> Table:
     """old_log_prob and update alone, by the length of the thought."""
     table = Table(box=style)
     for column in ("thought", "layout", "tokens given to the model", "old_log_prob (s)", "update (s)"):
@@ -55,7 +55,7 @@ def _figures(run: dict[str, Any]) -> dict[str, float]:
     """Means over the steps of a run of main_ppo."""
     figures = {name: mean(step[key] for step in run["metrics"]) for name, key in PHASES.items()}
     return {
-        "tokens generated": mean(_generated(step) for step in run["metrics"]),
+        "tokens generated": mean(_generated(step, run["rows"]) for step in run["metrics"]),
         "tokens trained": mean(step["global_seqlen/mean"] for step in run["metrics"]),
         **figures,
         "all three": sum(figures.values()),
@@ -63,12 +63,12 @@ def _figures(run: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _generated(step: dict[str, float]) -> float:
-    """Without early exits: every row's response, 9 rows for each of 8 prompts."""
-    return step.get("sgrpo/generated_tokens", step["response_length/mean"] * 72)
+def _generated(step: dict[str, float], rows: int) -> float:
+    """Without early exits: every row's response."""
+    return step.get("sgrpo/generated_tokens", step["response_length/mean"] * rows)
 
 
-def _step_table(results: dict, style: Any, _: int) -> Table:
+def _step_table(results: dict, style: Any) -> Table:
     """Whole steps of stock main_ppo."""
     figures = {name: _figures(run) for name, run in results["steps"].items()}
     table = Table("a step of", box=style)
@@ -81,13 +81,14 @@ def _step_table(results: dict, style: Any, _: int) -> Table:
     return table
 
 
-def ratios(results: dict, block_size: int) -> dict[str, tuple[float, str]]:
+def ratios(results: dict) -> dict[str, tuple[float, str]]:
     """Each ratio with its goal."""
     grpo, rows, packed, barrier = (
         _figures(results["steps"][name]) for name in ("GRPO", "S-GRPO-rows", "S-GRPO-packed", "S-GRPO-packed-barrier")
     )
     exits = results["steps"]["S-GRPO-packed"]["exits"]
-    cacheable = sum(one["prefix"] // block_size * block_size for one in exits)
+    block = results["block_size"]
+    cacheable = sum(one["prefix"] // block * block for one in exits)
     updates = {(one["thought"], one["layout"]): _seconds(one) for one in results["updates"]}
     at = 2048 if (2048, "rows") in updates else max(thought for thought, _ in updates)
     trained = {name: run["old_log_prob"] + run["update"] for name, run in (("packed", packed), ("rows", rows))}
@@ -110,9 +111,9 @@ def ratios(results: dict, block_size: int) -> dict[str, tuple[float, str]]:
     }
 
 
-def _ratio_table(results: dict, style: Any, block_size: int) -> Table:
+def _ratio_table(results: dict, style: Any) -> Table:
     table = Table("ratio", "measured", "goal", box=style)
-    for name, (value, goal) in ratios(results, block_size).items():
+    for name, (value, goal) in ratios(results).items():
         table.add_row(name, f"{value:.2f}", goal)
     return table
 

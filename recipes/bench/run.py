@@ -17,6 +17,7 @@ from rich.console import Console
 
 from recipes.bench import report
 from recipes.bench.model import write_model
+from recipes.bench.update import NUM_EXITS
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
@@ -57,8 +58,9 @@ def main(
             updates.append(_update(model, layout, thought))
             console.print(updates[-1])
     steps = {name: _steps(model, out / name, max_response, *run) for name, run in RUNS.items()}
-    (out / "results.json").write_text(json.dumps({"updates": updates, "steps": steps}, indent=2) + "\n")
-    report.write(out, console, BLOCK_SIZE)
+    results = {"block_size": BLOCK_SIZE, "updates": updates, "steps": steps}
+    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    report.write(out, console)
 
 
 def _update(model: Path, layout: str, thought: int) -> dict[str, Any]:
@@ -93,7 +95,11 @@ def _steps(
         "SGRPO_BENCH_EXITS": str(exits),
     }
     steps, _ = train(command, folder, STEPS, console, **probe, **environment)
-    return {"metrics": steps[1:], "exits": list(read_lines(exits)) if exits.exists() else []}
+    return {
+        "rows": PROMPTS * (NUM_EXITS + 1),
+        "metrics": steps[1:],
+        "exits": list(read_lines(exits)) if exits.exists() else [],
+    }
 
 
 if __name__ == "__main__":
