@@ -11,7 +11,7 @@ from recipes.bench.engine import build_engine, build_loss, join_process_group
 from sgrpo_verl.packed.engine import _split
 from sgrpo_verl.packed.settings import PACKED_ATTENTION
 from tests.families import R1_DISTILL_QWEN
-from tests.unit.test_packed import serial_groups
+from tests.unit.test_packed import jagged, serial_groups
 
 RELATIVE = 1e-5
 LAYOUTS = ("rows", "packed")
@@ -68,10 +68,10 @@ def batches(draw):
         return jagged([make(len(response)) for response in responses])
 
     fields = {
-        "input_ids": jagged(map(torch.tensor, rows)),
+        "input_ids": jagged(rows),
         "position_ids": jagged([torch.arange(len(row)) for row in rows]),
-        "prompts": jagged(map(torch.tensor, prompts)),
-        "responses": jagged(map(torch.tensor, responses)),
+        "prompts": jagged(prompts),
+        "responses": jagged(responses),
         "response_mask": per_token(lambda count: torch.randint(2, (count,), generator=generator)),
         "old_log_probs": per_token(lambda count: -3 + torch.randn(count, generator=generator)),
         "advantages": per_token(lambda count: torch.randn(1, generator=generator).expand(count).clone()),
@@ -79,10 +79,6 @@ def batches(draw):
     }
     fields["response_mask"].values()[-1] = 1  # a batch with no trained token has no mean
     return TensorDict({**fields, "loss_mask": fields["response_mask"]}, batch_size=[len(rows)])
-
-
-def jagged(tensors):
-    return torch.nested.as_nested_tensor(list(tensors), layout=torch.jagged)
 
 
 def run(engine, loss_function, batch, **options):
@@ -175,7 +171,7 @@ def one_group():
         "old_log_probs": [[-3.0] * len(row) for row in responses],
         "advantages": [[one] * len(row) for one, row in zip((-0.4, 0.6, 0.1, -0.3), responses, strict=True)],
     }
-    fields = {name: jagged(map(torch.tensor, value)) for name, value in (fields | floats).items()}
+    fields = {name: jagged(value) for name, value in (fields | floats).items()}
     return TensorDict(fields, batch_size=[4])
 
 

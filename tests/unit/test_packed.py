@@ -29,8 +29,8 @@ def serial_groups(draw, max_groups=3):
     return rows, prompts
 
 
-def jagged(lists):
-    return torch.nested.as_nested_tensor([torch.tensor(one) for one in lists], layout=torch.jagged)
+def jagged(rows):
+    return torch.nested.as_nested_tensor([torch.as_tensor(row) for row in rows], layout=torch.jagged)
 
 
 def packed(rows, prompts):
