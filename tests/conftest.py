@@ -30,7 +30,7 @@ def compose_config() -> Iterator[Callable[..., DictConfig]]:
 
 @pytest.fixture(scope="session")
 def reasoner(tmp_path_factory) -> Path:
-    """A toy reasoner taught for a minute: it closes its thoughts, and is right often enough to be rewarded."""
+    """A toy reasoner taught for a minute: it closes most of its thoughts, and is right now and then."""
     from sgrpo_verl.toy.tasks import TASKS
     from sgrpo_verl.toy.teach import teach
 

@@ -62,14 +62,16 @@ class SerialGroupWorker(_StockWorker):
         except Exception as error:
             self._failures += 1
             if isinstance(error, ActorDiedError):
-                self._reason = f"an actor that it needs has died. {error}"
+                self._lose(f"an actor that it needs has died. {error}")
             elif self._failures >= FAILURES_IN_A_ROW:
-                self._reason = f"{self._failures} prompts in a row have failed, the last with {error!r}"
-            if self._reason:
-                self._lost.set()
+                self._lose(f"{self._failures} prompts in a row have failed, the last with {error!r}")
             raise
         self._failures = 0
         return result
+
+    def _lose(self, reason: str) -> None:
+        self._reason = self._reason or reason  # what fails after the first is told nobody
+        self._lost.set()
 
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
         if not isinstance(output, SerialGroup):

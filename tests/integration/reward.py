@@ -4,8 +4,10 @@ import threading
 import time
 from typing import Any
 
+from recipes.bench.model import compute_score as half_are_right
 from sgrpo_verl.correctness import compute_score as math_verify_score
 
+HALF = "half of all answers are right"
 FAILS = "fail on the second row"
 SLEEPS = "sleep for a second"
 # Ground truths that ask for what no reward function should return.
@@ -32,5 +34,6 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
         return 1.0
     if ground_truth in RETURNS:
         return RETURNS[ground_truth]
-    score = math_verify_score(data_source, solution_str, ground_truth)
+    judge = half_are_right if ground_truth == HALF else math_verify_score
+    score = judge(data_source, solution_str, ground_truth)
     return {"score": 10 * score - 5, "acc": bool(score), "seen": solution_str}

@@ -16,7 +16,7 @@ from sgrpo_verl.serial_group import exit_seed
 from sgrpo_verl.toy.sums import sum_of
 from sgrpo_verl.toy.tasks import TASKS
 from tests.integration.conftest import ANSWER_LENGTH, NUM_EXITS, RESPONSE_LENGTH
-from tests.integration.reward import FAILS, RETURNS, SLEEPS
+from tests.integration.reward import FAILS, HALF, RETURNS, SLEEPS
 
 PROBLEMS = TASKS["sums"].draw_problems(6, seed=5)
 
@@ -60,13 +60,16 @@ def test_rows_are_what_was_sampled_and_masks_are_zero_exactly_on_the_exit_prompt
             assert row["rollout_log_probs"][:position].tolist() == full["rollout_log_probs"][:position].tolist()
 
 
-def test_log_probs_are_those_of_the_tokens_under_the_policy(groups, reasoner):
-    """The rollout's log-probs against a plain forward pass of the same weights, at every sampled token."""
+def test_log_probs_are_those_of_the_tokens_under_the_policy(groups, reasoner, tokenizer):
+    """The rollout's log-probs against a plain forward pass of the same weights, at every sampled token.
+
+    vLLM never samples the entries that pad the vocabulary, to which a reasoner of a minute gives up to 6 % at times.
+    """
     model = AutoModelForCausalLM.from_pretrained(reasoner, dtype=torch.float32).eval()
     for _, rows in groups[:3]:
         for row in rows:
             with torch.no_grad():
-                logits = model(row["input_ids"].unsqueeze(0)).logits[0].log_softmax(-1)
+                logits = model(row["input_ids"].unsqueeze(0)).logits[0, :, : len(tokenizer)].log_softmax(-1)
             start = len(row["prompts"])
             expected = logits[start - 1 : -1].gather(-1, row["responses"].unsqueeze(-1)).squeeze(-1)
             sampled = row["response_mask"].bool()
@@ -74,9 +77,10 @@ def test_log_probs_are_those_of_the_tokens_under_the_policy(groups, reasoner):
             assert not row["rollout_log_probs"][~sampled].any()
 
 
-def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(groups, tokenizer):
-    seen_correct = 0
-    for tags, rows in groups:
+def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(rollout, tokenizer):
+    """Half of all answers are called right: a reasoner of a minute is right too seldom to be sure of one."""
+    seen = []
+    for tags, rows in rollout.groups(PROBLEMS * 2, ground_truths=[HALF] * 12):
         expected, n_right = [], 0
         for tag, row in zip(tags, rows, strict=True):
             info = row["extra_fields"]["reward_extra_info"]
@@ -88,8 +92,8 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(grou
         assert [tag[TAG]["reward"] for tag in tags] == expected
         assert [row["rm_scores"].sum().item() for row in rows] == expected
         assert all(row["rm_scores"][-1] == reward for row, reward in zip(rows, expected, strict=True))
-        seen_correct += n_right
-    assert seen_correct  # else this test has shown nothing
+        seen.append((n_right, len(rows)))
+    assert any(0 < n_right < rows for n_right, rows in seen)  # else this test has shown nothing
 
 
 def test_tags_are_what_the_trainer_needs(groups):
