@@ -13,6 +13,12 @@ from sgrpo_verl.toy.tokenizer import build_tokenizer
 
 VOCABULARY_SIZE = 1024  # and so the mean thought, in tokens
 MAX_POSITIONS = 16_384
+S_GRPO = (
+    "+sgrpo=paper",
+    "algorithm.sgrpo.answer_length=128",
+    "algorithm.sgrpo.think_end='</none>'",  # never sampled: the whole response is the thought
+    "algorithm.sgrpo.exit_prompt='Time is limited, stop thinking and start answering. </none>'",
+)
 
 
 def write_model(folder: Path) -> Path:

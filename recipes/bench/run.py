@@ -3,7 +3,8 @@
     python -m recipes.bench.run --out outputs/bench
 
 First old_log_prob and update alone, at fixed lengths of the thought; then whole steps of stock main_ppo, whose thoughts
-have a long tail. Each measurement is a process of its own, one after another, so compare within a run only.
+have a long tail; last, whether five steps with either layout end at the same weights. Each measurement is a process of
+its own, one after another, so compare within a run only.
 """
 
 import json
@@ -16,7 +17,8 @@ import typer
 from rich.console import Console
 
 from recipes.bench import report
-from recipes.bench.model import write_model
+from recipes.bench.agree import agreement
+from recipes.bench.model import S_GRPO, write_model
 from recipes.bench.update import NUM_EXITS
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy.data import write_data
@@ -28,12 +30,6 @@ THOUGHTS = "256,512,1024,2048,4096"
 BLOCK_SIZE = 32  # of vLLM's prefix cache, in tokens; the CPU's own is 128
 STEPS = 3  # of which the first counts for nothing
 PROMPTS = 8
-S_GRPO = (
-    "+sgrpo=paper",
-    "algorithm.sgrpo.answer_length=128",
-    "algorithm.sgrpo.think_end='</none>'",  # never sampled: the whole response is the thought
-    "algorithm.sgrpo.exit_prompt='Time is limited, stop thinking and start answering. </none>'",
-)
 RUNS = {
     "GRPO": (("+sgrpo=without_serial_group",), {}),
     "S-GRPO-rows": (S_GRPO, {}),
@@ -58,7 +54,8 @@ def main(
             updates.append(_update(model, layout, thought))
             console.print(updates[-1])
     steps = {name: _steps(model, out / name, max_response, *run) for name, run in RUNS.items()}
-    results = {"block_size": BLOCK_SIZE, "updates": updates, "steps": steps}
+    agree = agreement(model, out / "agree", console)
+    results = {"block_size": BLOCK_SIZE, "updates": updates, "steps": steps, "agreement": agree}
     (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     report.write(out, console)
 

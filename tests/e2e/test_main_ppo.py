@@ -1,6 +1,5 @@
 """Stock main_ppo for a few steps on the CPU: the examples, one killed and resumed; recipes on tiny models; GRPO."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,9 +16,11 @@ from transformers import AutoModelForCausalLM
 
 from sgrpo_verl.driver import OLDEST_VERL
 from sgrpo_verl.eval.checkpoint import resolve_model
+from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.toy.train import read_steps
 from tests.conftest import ROOT
 from tests.families import R1_DISTILL_QWEN
 
@@ -82,15 +83,12 @@ class Run:
         return self
 
     def steps(self):
-        lines = self.metrics_file.read_text().split("\n")[:-1] if self.metrics_file.exists() else []
-        records = [json.loads(line) for line in lines]
-        return {record["step"]: record["data"] for record in records if "training/global_step" in record["data"]}
+        return {step["step"]: step for step in read_steps(self.metrics_file)}
 
     def rows(self, step):
         """The dumped rows of a step, by prompt: {uid: {(session, row): row}}."""
         groups = defaultdict(dict)
-        for line in (self.folder / "rollouts" / f"{step}.jsonl").read_text().splitlines():
-            row = json.loads(line)
+        for row in read_lines(self.folder / "rollouts" / f"{step}.jsonl"):
             uid, session, position = row["uid"].rsplit("_", 2)
             groups[uid][int(session), int(position)] = row
         return groups

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +34,30 @@ class Rollout:
         )
         self.trainer.agent_loop_manager = self.manager
 
-    def submit(self, problems, step=1, validate=False, ground_truths=None, prompts=None):
-        """Send prompts as the trainer does; returns their uids, without waiting."""
+    @contextmanager
+    def reward_worker(self, overrides):
+        """Let another of verl's reward workers score, with these overrides of the config, as long as this lasts."""
+        import ray
+        from omegaconf import OmegaConf
+        from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+
+        config = OmegaConf.merge(self.trainer.config, OmegaConf.create({"reward": overrides}))
+        worker = ray.remote(RewardLoopWorker).remote(config)
+        ours = self.manager.agent_loop_workers[0]
+        before = self.trainer.get_reward_handles()
+        ray.get(ours.__ray_call__.remote(_score_with, [worker]))
+        yield
+        ray.get(ours.__ray_call__.remote(_score_with, before))
+        ray.kill(worker)
+
+    def submit(self, problems, step=1, validate=False, ground_truths=None, prompts=None, **columns):
+        """Send prompts as the trainer does, with these further columns; returns their uids, without waiting."""
         import transfer_queue as tq
         from verl.utils import tensordict_utils as tu
 
         uids = [uuid.uuid4().hex for _ in problems]
         truths = ground_truths or [problem.answer for problem in problems]
-        columns = {
+        columns |= {
             "raw_prompt": prompts or [[{"role": "user", "content": problem.question}] for problem in problems],
             "data_source": ["toy/sums"] * len(problems),
             "reward_model": [{"style": "rule", "ground_truth": truth} for truth in truths],
@@ -95,6 +112,10 @@ class Rollout:
             assert keys == [f"{uid}_0_{position}" for position in range(len(keys))]
             groups.append(([rows[uid][key] for key in keys], self.fields(keys)))
         return groups
+
+
+def _score_with(worker, handles):
+    worker.reward_loop_worker_handles = handles
 
 
 def _object_array(values):

@@ -1,5 +1,6 @@
-"""A reward function as a user would write one, which a test can make fail for one row of a group."""
+"""Reward functions as users write them; a test can make the first fail for one row of a group."""
 
+import asyncio
 import threading
 import time
 from typing import Any
@@ -37,3 +38,14 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
     judge = half_are_right if ground_truth == HALF else math_verify_score
     score = judge(data_source, solution_str, ground_truth)
     return {"score": 10 * score - 5, "acc": bool(score), "seen": solution_str}
+
+
+async def compute_score_later(data_source, solution_str, ground_truth, extra_info=None):
+    """As one that asks a judge over the network does."""
+    await asyncio.sleep(0.01)
+    return compute_score(data_source, solution_str, ground_truth, extra_info)
+
+
+def plus_or_minus_one(data_source, solution_str, ground_truth, extra_info=None):
+    """As DAPO's: a plain number, and wrong is negative."""
+    return 1.0 if compute_score(data_source, solution_str, ground_truth)["acc"] else -1.0

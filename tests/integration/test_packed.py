@@ -15,6 +15,7 @@ from tests.unit.test_packed import jagged, serial_groups
 
 RELATIVE = 1e-5
 LAYOUTS = ("rows", "packed")
+PLAIN = {"use_dynamic_bsz": True, "use_fused_kernels": False, "use_remove_padding": False}
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +89,10 @@ def run(engine, loss_function, batch, **options):
 
     data = batch.clone()
     settings = {
+        **PLAIN,
         "temperature": 0.8,
         "global_batch_size": len(batch),
-        "use_dynamic_bsz": True,
         "max_token_len_per_gpu": 4096,
-        "use_fused_kernels": False,
-        "use_remove_padding": False,
         "calculate_entropy": True,
         "return_model_output": True,
     }
@@ -236,6 +235,26 @@ def test_fused_kernels(process_group, model_path, monkeypatch):
     rows, packed = (build_engine(model_path, layout, *options) for layout in LAYOUTS)
     fused = {"use_fused_kernels": True}
     assert_alike(run(packed, build_loss(), one_group(), **fused), run(rows, build_loss(), one_group(), **fused))
+
+
+def test_five_optimizer_steps_end_at_the_same_weights(process_group, model_path):
+    """Of AdamW, on the same group: from the second step on, the policy is no longer the one that sampled it."""
+    from verl.utils import tensordict_utils as tu
+
+    ends = []
+    for layout in LAYOUTS:
+        engine = build_engine(model_path, layout, "actor.optim.lr=1e-3", "actor.optim.total_training_steps=5")
+        before = [one.full_tensor().clone() for one in engine.module.parameters()]
+        for _ in range(5):
+            batch = one_group()
+            tu.assign_non_tensor(batch, temperature=1.0, global_batch_size=4, max_token_len_per_gpu=64, **PLAIN)
+            with engine.train_mode():
+                engine.train_batch(batch, build_loss())
+        ends.append([one.full_tensor().clone() for one in engine.module.parameters()])
+    moved = max(float((end - start).abs().max()) for end, start in zip(ends[0], before, strict=True))
+    apart = max(float((theirs - ours).abs().max()) for theirs, ours in zip(*ends, strict=True))
+    assert moved > 3e-3
+    assert apart <= 1e-4
 
 
 def test_bfloat16(process_group, model_path):

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-import signal
 import time
 
+import psutil
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from recipes.bench.model import compute_score as half_are_right
 from sgrpo_verl.config import EXIT_PROMPT
 from sgrpo_verl.metrics import TAG
 from sgrpo_verl.rollout.agent_loop import gather_all
@@ -94,6 +95,51 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(roll
         assert all(row["rm_scores"][-1] == reward for row, reward in zip(rows, expected, strict=True))
         seen.append((n_right, len(rows)))
     assert any(0 < n_right < rows for n_right, rows in seen)  # else this test has shown nothing
+
+
+OVERLONG = {"enable": True, "len": RESPONSE_LENGTH, "penalty_factor": 0.9, "log": False}
+REWARDS = {
+    "an async function": {"custom_reward_function": {"name": "compute_score_later"}},
+    "DAPO's manager, negative scores": {
+        "reward_manager": {"name": "dapo"},
+        "custom_reward_function": {"name": "plus_or_minus_one"},
+        "reward_kwargs": {"max_resp_len": RESPONSE_LENGTH, "overlong_buffer_cfg": OVERLONG},
+    },
+    "a process pool": {"reward_manager": {"name": "remote"}},
+}
+
+
+@pytest.mark.parametrize("reward", REWARDS)
+def test_every_kind_of_reward_says_which_rows_are_correct(rollout, tokenizer, reward):
+    """verl's own managers (``prime`` is one of its old trainer's; its process pool is now called ``remote``)."""
+    seen = []
+    with rollout.reward_worker(REWARDS[reward]):
+        for tags, rows in rollout.groups(PROBLEMS, ground_truths=[HALF] * 6):
+            for tag, row in zip(tags, rows, strict=True):
+                answer = row["responses"].tolist()[len(row["responses"]) - tag[TAG]["answer_length"] :]
+                assert tag[TAG]["correct"] == half_are_right("", tokenizer.decode(answer, skip_special_tokens=True), "")
+                seen.append(tag[TAG]["correct"])
+            rights = [sum(tag[TAG]["correct"] for tag in tags[: number + 1]) for number in range(len(tags))]
+            rewards = [2.0 ** (1 - right) * tag[TAG]["correct"] for right, tag in zip(rights, tags, strict=True)]
+            assert [row["rm_scores"].sum().item() for row in rows] == rewards
+    assert any(seen)
+    assert not all(seen)
+
+
+def test_rows_that_ask_for_several_turns_are_verls_own(rollout):
+    """As their dataset says it, row by row; the others of the same batch become serial groups."""
+    agents = ["tool_agent", "single_turn_agent", "tool_agent", "single_turn_agent"]
+    uids = rollout.submit(PROBLEMS[:4], agent_name=agents)
+    sessions = rollout.trainer.config.actor_rollout_ref.rollout.n
+    status, rows = rollout.wait(uids)
+    assert set(status.values()) == {"finished"}
+    for uid, agent in zip(uids, agents, strict=True):
+        if agent == "tool_agent":
+            assert sorted(rows[uid]) == [f"{uid}_{session}_0" for session in range(sessions)]
+            assert not any(TAG in tag for tag in rows[uid].values())
+        else:
+            assert all(TAG in tag for tag in rows[uid].values())
+            assert len(rows[uid]) > 1
 
 
 def test_tags_are_what_the_trainer_needs(groups):
@@ -283,15 +329,14 @@ class TestLostRollout:
         return rollout.trainer.replay_buffer.sample(global_steps=9, partition_id="train", batch_size=10_000)
 
     @staticmethod
-    def kill(handle):
+    def process(handle):
         import ray
 
-        pid = ray.get(handle.__ray_call__.remote(lambda _: os.getpid()))
-        os.kill(pid, signal.SIGKILL)
+        return psutil.Process(ray.get(handle.__ray_call__.remote(lambda _: os.getpid())))
 
     def test_an_agent_loop_worker_dies(self, rollout):
         rollout.submit(PROBLEMS, step=9)
-        self.kill(rollout.manager.agent_loop_workers[0])
+        self.process(rollout.manager.agent_loop_workers[0]).kill()
         with pytest.raises(RuntimeError, match=r"(?s)the rollout cannot go on: .*actor died"):
             self.sample(rollout)
 
@@ -305,14 +350,22 @@ class TestLostRollout:
 
     def test_a_reward_worker_dies(self, rollout):
         rollout.new_manager()
-        self.kill(rollout.trainer.get_reward_handles()[0])
+        self.process(rollout.trainer.get_reward_handles()[0]).kill()
         rollout.submit(PROBLEMS, step=9)
         with pytest.raises(RuntimeError, match=r"(?s)go on: an actor that it needs has died.*RewardLoopWorker"):
             self.sample(rollout)
 
     def test_the_llm_server_dies(self, rollout):
+        """First vLLM's engine process alone, which the server outlives; then the server."""
+        server = self.process(rollout.trainer.llm_server_manager.server_handles[0])
+        rollout.new_manager()
+        [engine] = [one for one in server.children(recursive=True) if "EngineCore" in one.name()]
+        engine.kill()
+        rollout.submit(PROBLEMS * 6, step=9)
+        with pytest.raises(RuntimeError, match=r"go on: 32 prompts in a row have failed, .*EngineDead"):
+            self.sample(rollout)
         rollout.new_manager()
         rollout.submit(PROBLEMS, step=9)
-        self.kill(rollout.trainer.llm_server_manager.server_handles[0])
+        server.kill()
         with pytest.raises(RuntimeError, match=r"(?s)go on: an actor that it needs has died.*vLLMHttpServer"):
             self.sample(rollout)

@@ -1,0 +1,66 @@
+"""Five optimizer steps of stock main_ppo with rows and with packed rows: how far apart the weights are after them.
+
+Sampling is greedy, so that both runs see the same rollouts for as long as their weights agree.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from transformers import AutoModelForCausalLM
+
+from recipes.bench.model import S_GRPO
+from sgrpo_verl.files import read_lines
+from sgrpo_verl.toy.data import write_data
+from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.toy.train import train, training_command
+
+STEPS = 5
+PROMPTS = 4  # a step, and in its one mini-batch
+LEARNING_RATE = 1e-3  # so that the weights move by far more than they may differ
+
+
+def agreement(model: Path, out: Path, console: Console) -> dict[str, Any]:
+    """Train twice; both runs' rollouts and weights, compared."""
+    data = write_data(out / "data", TASKS["sums"], train=PROMPTS * STEPS, validation=8, test=8)
+    trained = {layout: _train(model, data, out / layout, layout, console) for layout in ("rows", "packed")}
+    before, rows, packed = (_weights(folder) for folder in (model, trained["rows"], trained["packed"]))
+    moved, apart = (rows - before).abs(), (packed - rows).abs()
+    return {
+        "steps": STEPS,
+        "learning_rate": LEARNING_RATE,
+        "same_rollouts": _rollouts(out / "rows") == _rollouts(out / "packed"),
+        "largest_movement": moved.max().item(),
+        "median_movement": moved.median().item(),
+        "largest_difference": apart.max().item(),
+        "relative_difference": (apart.norm() / moved.norm()).item(),
+    }
+
+
+def _train(model: Path, data: dict[str, Path], folder: Path, layout: str, console: Console) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    command = training_command(model, data, folder, 0, STEPS, (*S_GRPO, f"algorithm.sgrpo.layout={layout}"))
+    command += [
+        f"data.train_batch_size={PROMPTS}",
+        f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS}",
+        "data.max_response_length=512",
+        f"actor_rollout_ref.actor.optim.lr={LEARNING_RATE}",
+        "actor_rollout_ref.actor.optim.lr_scheduler_type=constant",
+        "actor_rollout_ref.rollout.top_k=1",
+        "reward.custom_reward_function.path=pkg://recipes.bench.model",
+        f"trainer.rollout_data_dir={folder}/rollouts",
+    ]
+    console.rule(f"{STEPS} steps, {layout}")
+    return train(command, folder, STEPS, console, PYTHONPATH=str(Path(__file__).parents[2]))[1]
+
+
+def _rollouts(folder: Path) -> list[list[tuple[str, float]]]:
+    """What every step trained on: responses and rewards, in no order."""
+    files = [folder / "rollouts" / f"{step}.jsonl" for step in range(1, STEPS + 1)]
+    return [sorted((row["output"], row["score"]) for row in read_lines(file)) for file in files]
+
+
+def _weights(folder: Path) -> torch.Tensor:
+    state = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).state_dict()
+    return torch.cat([state[name].flatten() for name in sorted(state)])
