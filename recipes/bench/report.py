@@ -24,7 +24,7 @@ def write(out: Path, console: Console) -> None:
     results = json.loads((out / "results.json").read_text())
     with (out / "performance.md").open("w") as file:
         document = Console(file=file, color_system=None)
-        for table in (_update_table, _step_table, _ratio_table):
+        for table in (_update_table, _step_table, _agreement_table, _ratio_table):
             print_whole(console, table(results, box.HEAVY_HEAD))
             print_whole(document, table(results, box.MARKDOWN))
             document.print()
@@ -111,6 +111,16 @@ def ratios(results: dict) -> dict[str, tuple[float, str]]:
     }
 
 
+def _agreement_table(results: dict, style: Any) -> Table:
+    """What a few optimizer steps of main_ppo did to the weights, and how far apart the layouts are after them."""
+    agreement = results["agreement"]
+    table = Table(f"{agreement['steps']} optimizer steps of main_ppo, rows and packed", "", box=style)
+    table.add_row("the same rollouts in every step", "yes" if agreement["same_rollouts"] else "no")
+    for name in ("learning_rate", "largest_movement", "median_movement", "largest_difference", "relative_difference"):
+        table.add_row(name.replace("_", " "), f"{agreement[name]:.1e}")
+    return table
+
+
 def _ratio_table(results: dict, style: Any) -> Table:
     table = Table("ratio", "measured", "goal", box=style)
     for name, (value, goal) in ratios(results).items():
@@ -127,8 +137,11 @@ def _plot_updates(updates: list[dict[str, Any]], path: Path) -> None:
         panels[1].plot(thoughts, [one["peak_memory_gb"] for one in points], "o-", color=color, label=layout)
     panels[0].set(ylabel="old_log_prob + update (s)", yscale="log")
     panels[1].set(ylabel="peak memory (GiB)", ylim=(0, None))
+    thoughts = sorted({one["thought"] for one in updates})
     for panel in panels:
         panel.set(xlabel="tokens of the thought", xscale="log")
+        panel.set_xticks(thoughts, [str(thought) for thought in thoughts])
+        panel.minorticks_off()
         panel.grid(alpha=0.3)
     panels[0].legend(frameon=False)
     figure.savefig(path, dpi=130)

@@ -41,14 +41,19 @@ class Rollout:
         from omegaconf import OmegaConf
         from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 
-        config = OmegaConf.merge(self.trainer.config, OmegaConf.create({"reward": overrides}))
+        config = OmegaConf.create(
+            OmegaConf.to_container(self.trainer.config)
+        )  # which takes new keys, as +key=value does
+        config.merge_with({"reward": overrides})
         worker = ray.remote(RewardLoopWorker).remote(config)
         ours = self.manager.agent_loop_workers[0]
         before = self.trainer.get_reward_handles()
         ray.get(ours.__ray_call__.remote(_score_with, [worker]))
-        yield
-        ray.get(ours.__ray_call__.remote(_score_with, before))
-        ray.kill(worker)
+        try:
+            yield
+        finally:
+            ray.get(ours.__ray_call__.remote(_score_with, before))
+            ray.kill(worker)
 
     def submit(self, problems, step=1, validate=False, ground_truths=None, prompts=None, **columns):
         """Send prompts as the trainer does, with these further columns; returns their uids, without waiting."""

@@ -1,7 +1,7 @@
 """Reward functions as users write them; a test can make the first fail for one row of a group."""
 
 import asyncio
-import threading
+import itertools
 import time
 from typing import Any
 
@@ -20,16 +20,12 @@ RETURNS: dict[str, Any] = {
     "a dict without a score": {"acc": 1.0},
     "a dict whose acc is None": {"score": 1.0, "acc": None},
 }
-_calls: list[str] = []
-_lock = threading.Lock()
+_calls = itertools.count(1)
 
 
 def compute_score(data_source, solution_str, ground_truth, extra_info=None):
-    if ground_truth == FAILS:
-        with _lock:
-            _calls.append(solution_str)
-            if len(_calls) == 2:
-                raise RuntimeError("this answer cannot be scored")
+    if ground_truth == FAILS and next(_calls) == 2:
+        raise RuntimeError("this answer cannot be scored")
     if ground_truth == SLEEPS:
         time.sleep(1)
         return 1.0

@@ -244,13 +244,13 @@ def test_five_optimizer_steps_end_at_the_same_weights(process_group, model_path)
     ends = []
     for layout in LAYOUTS:
         engine = build_engine(model_path, layout, "actor.optim.lr=1e-3", "actor.optim.total_training_steps=5")
-        before = [one.full_tensor().clone() for one in engine.module.parameters()]
+        before = [one.full_tensor().detach().clone() for one in engine.module.parameters()]
         for _ in range(5):
             batch = one_group()
             tu.assign_non_tensor(batch, temperature=1.0, global_batch_size=4, max_token_len_per_gpu=64, **PLAIN)
             with engine.train_mode():
                 engine.train_batch(batch, build_loss())
-        ends.append([one.full_tensor().clone() for one in engine.module.parameters()])
+        ends.append([one.full_tensor().detach().clone() for one in engine.module.parameters()])
     moved = max(float((end - start).abs().max()) for end, start in zip(ends[0], before, strict=True))
     apart = max(float((theirs - ours).abs().max()) for theirs, ours in zip(*ends, strict=True))
     assert moved > 3e-3
