@@ -41,9 +41,7 @@ class Rollout:
         from omegaconf import OmegaConf
         from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
 
-        config = OmegaConf.create(
-            OmegaConf.to_container(self.trainer.config)
-        )  # which takes new keys, as +key=value does
+        config = OmegaConf.create(OmegaConf.to_container(self.trainer.config))  # takes new keys, as +key=value does
         config.merge_with({"reward": overrides})
         worker = ray.remote(RewardLoopWorker).remote(config)
         ours = self.manager.agent_loop_workers[0]
