@@ -62,11 +62,12 @@ def _table(
     for kind in KINDS:
         for column in ("accuracy (%)", "Δ points", "tokens", "Δ tokens (%)"):
             table.add_column(f"{kind}: {column}", justify="right")
+    table.add_column("sampled: says the exit prompt (%)", justify="right")
     base_cells = [(untrained[kind]["accuracy"], untrained[kind]["response_tokens"]) for kind in KINDS]
     row = ["untrained", ""]
     for share, tokens in base_cells:
         row += [f"{100 * share:.1f}", "", f"{tokens:.1f}", ""]
-    table.add_row(*row)
+    table.add_row(*row, f"{100 * untrained['sampled']['exit_prompts']:.1f}")
     for variant, runs in figures.items():
         if not runs:
             continue
@@ -81,7 +82,7 @@ def _table(
                 _spread(lengths, 1),
                 f"{100 * (mean(lengths) / base['response_tokens'] - 1):+.1f}",
             ]
-        table.add_row(*row)
+        table.add_row(*row, _spread([100 * run["sampled"]["exit_prompts"] for run in runs], 1))
     return table
 
 

@@ -124,7 +124,7 @@ def _agreement_table(results: dict, style: Any) -> Table:
 def _ratio_table(results: dict, style: Any) -> Table:
     table = Table("ratio", "measured", "goal", box=style)
     for name, (value, goal) in ratios(results).items():
-        table.add_row(name, f"{value:.2f}", goal)
+        table.add_row(name, f"{value:.3f}", goal)
     return table
 
 

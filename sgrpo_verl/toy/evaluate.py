@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.task import count_rechecks
@@ -44,16 +45,21 @@ def read_responses(run: Path) -> list[dict[str, Any]]:
 
 
 def summarize(run: Path) -> dict[str, float]:
-    """The figures of a run without caps; accuracy and shares in [0, 1], lengths in tokens."""
+    """The figures of a run without caps; accuracy and shares in [0, 1], lengths in tokens.
+
+    ``exit_prompts`` is the share of thoughts in which the model says the exit prompt, unasked.
+    """
     [row] = json.loads((run / "summary.json").read_text())["rows"]
     figures = row["benchmarks"]["test"]
+    responses = read_responses(run)
     return {
         "problems": figures["problems"],
         "accuracy": figures["accuracy"],
         "response_tokens": figures["response_tokens"],
         "thought_tokens": figures["thought_tokens"],
         "thoughts_closed": figures["closed"],
-        "rechecks": mean(response["rechecks"] for response in read_responses(run)),
+        "rechecks": mean(response["rechecks"] for response in responses),
+        "exit_prompts": mean(EXIT_PROMPT.split(THINK_END)[0] in response["thought"] for response in responses),
     }
 
 
