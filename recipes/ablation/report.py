@@ -25,6 +25,8 @@ from sgrpo_verl.toy.train import accuracy, read_steps, response_length
 
 EXAMPLES = 10
 KINDS = ("greedy", "sampled")
+SHARES = {"rechecked": "re-checks", "exit_prompts": "says the exit prompt"}  # of the sampled thoughts
+MARKERS = "osD^vPX<>"
 
 
 def write(folder: Path, task: Task, variants: Sequence[Variant], console: Console) -> None:
@@ -62,12 +64,13 @@ def _table(
     for kind in KINDS:
         for column in ("accuracy (%)", "Δ points", "tokens", "Δ tokens (%)"):
             table.add_column(f"{kind}: {column}", justify="right")
-    table.add_column("sampled: says the exit prompt (%)", justify="right")
+    for title_ in SHARES.values():
+        table.add_column(f"sampled: {title_} (%)", justify="right")
     base_cells = [(untrained[kind]["accuracy"], untrained[kind]["response_tokens"]) for kind in KINDS]
     row = ["untrained", ""]
     for share, tokens in base_cells:
         row += [f"{100 * share:.1f}", "", f"{tokens:.1f}", ""]
-    table.add_row(*row, f"{100 * untrained['sampled']['exit_prompts']:.1f}")
+    table.add_row(*row, *(f"{100 * untrained['sampled'][share]:.1f}" for share in SHARES))
     for variant, runs in figures.items():
         if not runs:
             continue
@@ -82,7 +85,7 @@ def _table(
                 _spread(lengths, 1),
                 f"{100 * (mean(lengths) / base['response_tokens'] - 1):+.1f}",
             ]
-        table.add_row(*row, _spread([100 * run["sampled"]["exit_prompts"] for run in runs], 1))
+        table.add_row(*row, *(_spread([100 * run["sampled"][share] for run in runs], 1) for share in SHARES))
     return table
 
 
@@ -117,15 +120,16 @@ def _plot_runs(
     for panel, kind in zip(panels, KINDS, strict=True):
         base = untrained[kind]
         panel.plot(base["response_tokens"], 100 * base["accuracy"], "k*", markersize=13, label="untrained")
-        for variant, runs in figures.items():
+        for (variant, runs), marker in zip(figures.items(), MARKERS, strict=False):
             panel.plot(
                 [run[kind]["response_tokens"] for run in runs],
                 [100 * run[kind]["accuracy"] for run in runs],
-                "o",
+                marker,
                 alpha=0.75,
                 label=variant.title,
             )
         panel.set(title=f"{title}, {kind}", xlabel="response tokens", ylabel="accuracy (%)", xlim=(0, None))
+        panel.set_ylim(min(90, panel.get_ylim()[0]), 100.5)  # so that half a point looks small
         panel.grid(alpha=0.3)
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)

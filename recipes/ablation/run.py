@@ -26,7 +26,7 @@ from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.train import train, training_command
 
 SAMPLED = ("--temperature", "1", "--samples", "4")
-CAPS = "4,8,12,16,24,32,48,64,96,128"
+CAPS = "4,8,12,16,24,32,48,64,96,128,192"
 console = Console()
 
 

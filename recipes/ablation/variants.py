@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 SEEDS = (0, 1, 2)
-NUM_STEPS = 28
+NUM_STEPS = 24
 UNTRAINED = "untrained"
 PAPER = "+sgrpo=paper"
 

@@ -43,7 +43,7 @@ def main(
     ),
     task: Annotated[str, typer.Option(help="What the reasoner thinks about: sums or swaps.")] = "sums",
     seed: Annotated[int, typer.Option(help="Of the lessons, the prompts' order and every sample.")] = 0,
-    num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = 28,
+    num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = 24,
 ) -> None:
     """Teach, train, evaluate before and after; exit non-zero if S-GRPO did not shorten the responses as it should."""
     started = time.monotonic()

@@ -47,7 +47,8 @@ def read_responses(run: Path) -> list[dict[str, Any]]:
 def summarize(run: Path) -> dict[str, float]:
     """The figures of a run without caps; accuracy and shares in [0, 1], lengths in tokens.
 
-    ``exit_prompts`` is the share of thoughts in which the model says the exit prompt, unasked.
+    ``rechecked`` is the share of thoughts with a re-check, ``exit_prompts`` of those in which the model says the exit
+    prompt, unasked.
     """
     [row] = json.loads((run / "summary.json").read_text())["rows"]
     figures = row["benchmarks"]["test"]
@@ -59,6 +60,7 @@ def summarize(run: Path) -> dict[str, float]:
         "thought_tokens": figures["thought_tokens"],
         "thoughts_closed": figures["closed"],
         "rechecks": mean(response["rechecks"] for response in responses),
+        "rechecked": mean(response["rechecks"] > 0 for response in responses),
         "exit_prompts": mean(EXIT_PROMPT.split(THINK_END)[0] in response["thought"] for response in responses),
     }
 

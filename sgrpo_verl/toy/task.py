@@ -1,6 +1,6 @@
 """What a toy task is, and the lessons in overthinking that any task makes: think, then re-check needlessly.
 
-A thought solves the problem step by step and then checks itself again, up to twice (here the chained sums):
+A thought solves the problem step by step and then checks itself again, up to three times (here the chained sums):
 
     3+5=8
     8+7=15
@@ -23,8 +23,8 @@ from typing import Any
 from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 
 RECHECK = "Wait, check again.\n"
-RECHECK_PROBABILITY = (0.8, 0.7, 0.0)  # of one more check, after the first pass, the first check, the second check
-SLIP_PROBABILITY = (0.15, 0.005)  # that a pass goes wrong: the first one, a check
+RECHECK_PROBABILITY = (0.8, 0.8, 0.8, 0.0)  # of one more check, after the first pass, the first check, …
+SLIP_PROBABILITY = (0.1, 0.005)  # that a pass goes wrong: the first one, a check
 WORDS = re.compile(r" ?[A-Za-z]+|[^A-Za-z]")  # what the tokenizer never merges across: a cut falls between two of these
 CUT_SHARE = 0.35  # lessons that are a cut thought with the exit prompt: the reasoner has seen S-GRPO's exit prompt
 
@@ -111,7 +111,7 @@ class Task(ABC):
 
 def is_held_out(problem: Problem) -> bool:
     """One problem in eight, always the same ones: in no lesson and in no training prompt."""
-    return zlib.crc32(problem.question.encode()) % 8 == 0
+    return zlib.crc32(problem.question.encode()) % 8 == 5
 
 
 def answer_text(answer: str) -> str:
