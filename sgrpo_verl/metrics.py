@@ -42,9 +42,14 @@ def group_notes(rewards: Sequence[float], correct: Sequence[bool], generated_tok
     }
 
 
+def notes_of(tag: dict[str, Any]) -> dict[str, Any] | None:
+    """A row's notes; none for a row that is no serial group's, nor for padding, whose tag verl copies from a row."""
+    return None if tag.get("is_padding", False) else tag.get(TAG)
+
+
 def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Means over the rows of a batch; padding rows, and rows that are no serial group's, count for nothing."""
-    rows = [tag[TAG] for tag in tags if tag.get(TAG) and not tag.get("is_padding", False)]
+    """Means over the rows of a batch; rows without notes count for nothing."""
+    rows = [notes for tag in tags if (notes := notes_of(tag))]
     full = [row for row in rows if row["exit_position"] is None]
     exits = [row for row in rows if row["exit_position"] is not None]
     if not full:
@@ -84,6 +89,6 @@ def _accuracy_by_exit(exits: Sequence[dict[str, Any]]) -> dict[str, float]:
     return {f"sgrpo/accuracy/exit_{index}": mean(correct) for index, correct in sorted(by_index.items())}
 
 
-def dumped_columns(keys: Sequence[str], notes: dict[str, dict[str, Any]]) -> dict[str, list[Any]]:
-    """Columns for verl's dump of a step's rows, in the order of ``keys``; None for a row that is no serial group's."""
-    return {column: [notes.get(key, {}).get(column) for key in keys] for column in DUMPED}
+def dumped_columns(keys: Sequence[str], notes: dict[str, dict[str, Any] | None]) -> dict[str, list[Any]]:
+    """Columns for verl's dump of a step's rows, in the order of ``keys``; None for a row without notes."""
+    return {column: [(notes.get(key) or {}).get(column) for key in keys] for column in DUMPED}

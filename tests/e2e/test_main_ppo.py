@@ -86,11 +86,12 @@ class Run:
         return {step["step"]: step for step in read_steps(self.metrics_file)}
 
     def rows(self, step):
-        """The dumped rows of a step, by prompt: {uid: {(session, row): row}}."""
+        """The dumped rows of a step, by prompt: {uid: {(session, row): row}}; verl's padding left out."""
         groups = defaultdict(dict)
         for row in read_lines(self.folder / "rollouts" / f"{step}.jsonl"):
             uid, session, position = row["uid"].rsplit("_", 2)
-            groups[uid][int(session), int(position)] = row
+            if not uid.startswith("pad"):
+                groups[uid][int(session), int(position)] = row
         return groups
 
 

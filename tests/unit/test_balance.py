@@ -30,6 +30,7 @@ def test_an_exit_adds_what_comes_after_its_cut():
     _, tags = group("a", thought=10, cuts=[4, 9])
     assert [own_tokens(tag) for tag in tags] == [2 + 1, 2 + 1, 15]
     assert own_tokens({"seq_len": 7, "prompt_len": 3}) == 7  # a row that is no serial group's
+    assert own_tokens({**tags[1], "is_padding": True, "prompt_len": 127, "seq_len": 128}) == 128  # verl copies a tag
 
 
 def test_equal_groups_stay_whole_and_ranks_weigh_alike():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgrpo_verl.metrics import TAG, dumped_columns, group_notes, row_notes, serial_group_metrics
+from sgrpo_verl.metrics import TAG, dumped_columns, group_notes, notes_of, row_notes, serial_group_metrics
 
 
 def tag(
@@ -72,8 +72,14 @@ def test_groups_without_a_thought_only():
 
 
 def test_the_dumps_columns_follow_its_order():
-    notes = {"a_0_0": tag(3, True, 1.0, index=1)[TAG], "a_0_1": tag(None, False, 0.0)[TAG], "b_0_0": {}}
-    columns = dumped_columns(["b_0_0", "a_0_1", "a_0_0"], notes)
-    assert columns["exit_index"] == [None, None, 1]
-    assert columns["exit_position"] == [None, None, 3]
-    assert columns["correct"] == [None, False, True]
+    tags = {
+        "a_0_0": tag(3, True, 1.0, index=1),
+        "a_0_1": tag(None, False, 0.0),
+        "b_0_0": {"status": "success"},
+        "pad_0_0": tag(3, True, 1.0, index=1, padding=True),
+    }
+    notes = {key: notes_of(one) for key, one in tags.items()}
+    columns = dumped_columns(["b_0_0", "a_0_1", "a_0_0", "pad_0_0"], notes)
+    assert columns["exit_index"] == [None, None, 1, None]
+    assert columns["exit_position"] == [None, None, 3, None]
+    assert columns["correct"] == [None, False, True, None]
