@@ -133,14 +133,16 @@ def _get_pool() -> ProcessPool:
     global _pool
     with _pool_lock:
         if _pool is None or not _pool.active:
-            _pool = ProcessPool(max_workers=2, initializer=_limit_memory, context=multiprocessing.get_context("spawn"))
+            _pool = ProcessPool(max_workers=2, initializer=_start_process, context=multiprocessing.get_context("spawn"))
         return _pool
 
 
-def _limit_memory() -> None:
+def _start_process() -> None:
+    """Bound a pool process's memory, and import math-verify before a check's time runs: seconds, on a busy machine."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_PER_CHECK, MEMORY_PER_CHECK))
+    _math_verify("\\frac{1}{2}", "0.5")
 
 
 def _math_verify(answer: str, ground_truth: str) -> bool:

@@ -57,5 +57,5 @@ def test_a_pathological_expression_costs_its_own_score_only(monkeypatch):
     with ThreadPoolExecutor(4) as threads:
         scores = list(threads.map(lambda response: score(response, "\\frac{1}{2}"), cases))
     assert scores == [0.0, 1.0, 0.0, 0.0]
-    assert time.monotonic() - started < 4 * seconds + 10
+    assert time.monotonic() - started < 4 * seconds + 60, "without a limit it is hours; a busy machine starts slowly"
     assert score("\\boxed{\\frac{3}{6}}", "\\frac{1}{2}") == 1.0
