@@ -84,7 +84,7 @@ def test_cut_like_itself_is_itself(run, vanilla):
     same = [
         (one.thought, one.answer) == (own.thought, own.answer)
         for one, own in zip(again, vanilla, strict=True)
-        if own.closed and own.answer_tokens <= ANSWER_TOKENS
+        if own.closed and not own.cut and own.answer_tokens <= ANSWER_TOKENS  # a limit cuts the two at different places
     ]
     assert len(same) > 20
     assert all(same)
