@@ -22,7 +22,7 @@ $(READY): requirements/cpu.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 		|| { echo "make needs Python 3.11 or 3.12 for its pinned CPU set; name one with PYTHON=…"; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps -r requirements/cpu.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/cpu.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -W ignore -c 'import torch, sys; sys.exit(torch.version.cuda is not None)' \
 		|| { echo "torch is not its CPU build: set PIP_EXTRA_INDEX_URL to PyTorch's CPU index (pytorch.org, Start Locally), then make again"; exit 1; }
