@@ -29,21 +29,28 @@ SHARES = {"rechecked": "re-checks", "exit_prompts": "says the exit prompt"}  # o
 MARKERS = "osD^vPX<>"
 
 
-def write(folder: Path, task: Task, variants: Sequence[Variant], console: Console) -> None:
-    """``ablation.md``, ``ablation.csv``, ``ablation.png``, ``curves.png``, ``rechecks.md``, ``examples.txt``."""
+def write(folder: Path, task: Task, name: str, variants: Sequence[Variant], console: Console) -> None:
+    """``<name>.md``, ``<name>.csv``, ``<name>.png`` and ``<name>_curves.png``: these variants beside the untrained."""
     figures = {variant: _figures(folder / variant.name) for variant in variants}
     untrained = {kind: summarize(folder / UNTRAINED / kind) for kind in KINDS}
-    print_whole(console, _table(figures, untrained, box.HEAVY_HEAD, task.name))
-    for name, table in (
-        ("ablation", _table(figures, untrained, box.MARKDOWN)),
-        ("rechecks", _recheck_table(folder / UNTRAINED / "sampled")),
-    ):
-        with (folder / f"{name}.md").open("w") as file:
-            print_whole(Console(file=file, color_system=None), table)
-    _write_csv(figures, untrained, folder / "ablation.csv")
-    _plot_runs(figures, untrained, folder / "ablation.png", task.name)
-    _plot_curves(folder, variants, folder / "curves.png")
-    _write_examples(folder, folder / "examples.txt")
+    print_whole(console, _table(figures, untrained, box.HEAVY_HEAD, f"{task.name}: {name}"))
+    _write_markdown(_table(figures, untrained, box.MARKDOWN), folder / f"{name}.md")
+    _write_csv(figures, untrained, folder / f"{name}.csv")
+    _plot_runs(figures, untrained, folder / f"{name}.png", task.name)
+    _plot_curves(folder, variants, folder / f"{name}_curves.png")
+
+
+def write_rechecks(folder: Path) -> None:
+    """``rechecks.md``: the untrained reasoner's accuracy by the number of re-checks, sampled at temperature 1."""
+    table = Table("re-checks", "responses", "accuracy (%)", box=box.MARKDOWN)
+    for rechecks, (accuracy_, count) in accuracy_by_rechecks(read_responses(folder / UNTRAINED / "sampled")).items():
+        table.add_row(str(rechecks), str(count), f"{100 * accuracy_:.1f}")
+    _write_markdown(table, folder / "rechecks.md")
+
+
+def _write_markdown(table: Table, file: Path) -> None:
+    with file.open("w") as opened:
+        print_whole(Console(file=opened, color_system=None), table)
 
 
 def _figures(folder: Path) -> list[dict[str, Any]]:
@@ -86,14 +93,6 @@ def _table(
                 f"{100 * (mean(lengths) / base['response_tokens'] - 1):+.1f}",
             ]
         table.add_row(*row, *(_spread([100 * run["sampled"][share] for run in runs], 1) for share in SHARES))
-    return table
-
-
-def _recheck_table(run: Path) -> Table:
-    """The untrained reasoner's accuracy by the number of re-checks, sampled at temperature 1."""
-    table = Table("re-checks", "responses", "accuracy (%)", box=box.MARKDOWN)
-    for rechecks, (accuracy_, count) in accuracy_by_rechecks(read_responses(run)).items():
-        table.add_row(str(rechecks), str(count), f"{100 * accuracy_:.1f}")
     return table
 
 
@@ -157,8 +156,8 @@ def _plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
     plt.close(figure)
 
 
-def _write_examples(folder: Path, path: Path) -> None:
-    """The untrained thought cut at S-GRPO's length beside S-GRPO's own: first where they differ in being right."""
+def write_examples(folder: Path) -> None:
+    """``examples.txt``: the untrained thought cut at S-GRPO's length beside S-GRPO's own; first where one is wrong."""
     ours = read_responses(folder / "sgrpo" / "seed0" / "greedy")
     cut = read_responses(folder / "truncation" / "untrained, cut")
     questions = [prompt[-1]["content"] for prompt in pd.read_parquet(folder / "data" / "test.parquet")["prompt"]]
@@ -170,7 +169,7 @@ def _write_examples(folder: Path, path: Path) -> None:
             verdict = "right" if response["score"] else "wrong"
             parts.append(f"--- {title}: {response['thought_tokens']} thought tokens, {verdict}")
             parts.append(f"{response['thought']}{EXIT_PROMPT if response['exited'] else THINK_END}{response['answer']}")
-    path.write_text("\n".join(parts) + "\n")
+    (folder / "examples.txt").write_text("\n".join(parts) + "\n")
     counts = {
         "both right": sum(own["score"] == other["score"] == 1 for own, other in pairs),
         "only S-GRPO right": sum(own["score"] > other["score"] for own, other in pairs),

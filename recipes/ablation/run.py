@@ -56,7 +56,11 @@ def main(
         _one_run(_folder(out, task, variant, seed), out / task, variant, seed)
     for task in names:
         _budgets_and_truncation(out / task)
-        report.write(out / task, TASKS[task], list(variants), console)
+        report.write_rechecks(out / task)
+        report.write_examples(out / task)
+        report.write(out / task, TASKS[task], "ablation", ROWS, console)
+        if questions:
+            report.write(out / task, TASKS[task], "questions", (ROWS[0], *QUESTIONS), console)
     console.print(f"tables and plots are in {out}")
 
 
