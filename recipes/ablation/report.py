@@ -124,7 +124,9 @@ def _plot_runs(
                 [run[kind]["response_tokens"] for run in runs],
                 [100 * run[kind]["accuracy"] for run in runs],
                 marker,
-                alpha=0.75,
+                markersize=8,
+                fillstyle="none",  # runs that end in the same place stay visible
+                markeredgewidth=1.5,
                 label=variant.title,
             )
         panel.set(title=f"{title}, {kind}", xlabel="response tokens", ylabel="accuracy (%)", xlim=(0, None))
