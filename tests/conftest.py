@@ -30,8 +30,8 @@ def compose_config() -> Iterator[Callable[..., DictConfig]]:
 
 @pytest.fixture(scope="session")
 def reasoner(tmp_path_factory) -> Path:
-    """A toy reasoner taught for a minute: it closes most of its thoughts, and is right now and then."""
+    """A toy reasoner taught for two minutes: it closes most of its thoughts, and about half of them are right."""
     from sgrpo_verl.toy.tasks import TASKS
     from sgrpo_verl.toy.teach import teach
 
-    return teach(tmp_path_factory.mktemp("reasoner") / "model", TASKS["sums"], steps=300)
+    return teach(tmp_path_factory.mktemp("reasoner") / "model", TASKS["sums"], steps=600)
