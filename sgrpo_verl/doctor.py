@@ -31,6 +31,8 @@ HOOKS: dict[str, Callable[[], bool]] = {
     "config check": lambda: _is_ours(_module("utils.config").validate_config),
     "metrics": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._compute_metrics),
     "rollout dumps": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._dump_generations),
+    "end of a lost rollout": lambda: _is_ours(_module("trainer.ppo.v1.replay_buffer").ReplayBuffer._wait_for_next_poll),
+    "packed layout": lambda: all(map(_is_ours, _packed_hooks())),
 }
 
 
@@ -164,5 +166,13 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"verl.{name}")
 
 
+def _packed_hooks() -> list[Any]:
+    engine = _module("workers.engine.fsdp.transformer_impl").FSDPEngineWithLMHead
+    trainer = _module("trainer.ppo.v1.trainer_base").PPOTrainer
+    return [trainer._balance_batch, engine.prepare_model_inputs, engine.prepare_model_outputs]
+
+
 def _is_ours(function: Any) -> bool:
-    return hasattr(function, "__wrapped__") and getattr(function, "_self_wrapper", None) is not None
+    """Whether a function is wrapped by wrapt, and the wrapper one of this package's."""
+    wrapper = getattr(function, "_self_wrapper", None)
+    return getattr(wrapper, "__module__", "").startswith("sgrpo_verl.")

@@ -227,7 +227,7 @@ def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner
     """``examples/your_own/train.sh``, on Qwen3-8B's recipe, with the toy reasoner, whose ``</think>`` is renamed.
 
     With verl's asynchronous trainer: its rollout is three batches ahead, and weights change in the middle of thoughts.
-    What is trained is a LoRA adapter.
+    What is trained is a LoRA adapter, in micro-batches without padding.
     """
     model = shutil.copytree(reasoner, tmp_path / "model")
     for name in ("tokenizer.json", "chat_template.jinja"):
@@ -242,6 +242,7 @@ def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner
         "trainer.v1.trainer_mode=colocate_async",
         # Far ahead: of 24 prompts begun with the first weights, DAPO's filter leaves some for the second step.
         "trainer.v1.colocate_async.num_warmup_batches=3",
+        "actor_rollout_ref.model.use_remove_padding=true",
         "actor_rollout_ref.model.lora_rank=8",
         "actor_rollout_ref.model.lora_alpha=16",
         "actor_rollout_ref.model.target_modules=all-linear",

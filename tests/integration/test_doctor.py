@@ -24,7 +24,7 @@ def test_all_in_place_here_and_in_a_ray_worker():
     assert status == 0, out
     assert "all in place" in out
     assert "Ray worker on" in out
-    for line in ("plugin loaded", "advantage estimator", "config check", "metrics", "rollout dumps"):
+    for line in ("plugin loaded", *doctor.HOOKS):
         [row] = [row for row in out.splitlines() if line in row]
         assert row.count("yes") == 2
     assert "verl " in out
