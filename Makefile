@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo ablation bench test test-unit check docs clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
-	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about 3 hours"
+	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make test-unit  the tests that start no verl process"
