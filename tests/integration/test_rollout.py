@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+import uuid
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from recipes.bench.model import compute_score as half_are_right
 from sgrpo_verl.config import EXIT_PROMPT
 from sgrpo_verl.metrics import TAG
-from sgrpo_verl.rollout.agent_loop import gather_all
+from sgrpo_verl.rollout.agent_loop import _OneRequestId, gather_all
 from sgrpo_verl.serial_group import exit_seed
 from sgrpo_verl.toy.sums import sum_of
 from sgrpo_verl.toy.tasks import TASKS
@@ -274,6 +275,25 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
     row = asyncio.run(loop._early_exit(full, thought, 1, {}, {}))
     assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 9, 5, 6, 7], [5, 6, 7], True)
     assert row.output.response_logprobs == [-0.1, 0.0, -0.5, -0.6, -0.7]
+
+
+def test_exits_stay_on_the_server_that_has_their_thought():
+    """verl's own balancer over three servers: it would send each request of another id to the least busy one."""
+    from verl.workers.rollout.router import GlobalRequestLoadBalancer
+
+    balancer = GlobalRequestLoadBalancer(servers=dict.fromkeys("abc"))
+
+    class Client:
+        async def generate(self, request_id, **_):
+            return balancer.acquire_server(request_id)[0]  # and stays busy with it
+
+    async def servers_of(client):
+        return [await client.generate(request_id=uuid.uuid4().hex) for _ in range(9)]
+
+    groups = [asyncio.run(servers_of(_OneRequestId(Client(), full_determinism=False))) for _ in range(3)]
+    assert all(len(set(group)) == 1 for group in groups), "the thought's server, whatever else it does"
+    assert {group[0] for group in groups} == set("abc")
+    assert len(set(asyncio.run(servers_of(Client())))) == 3, "without one request id, exits would be anywhere"
 
 
 def test_no_exit_is_left_running_behind_a_failed_one():
