@@ -1,5 +1,5 @@
-# Everything runs in .venv, made here; nothing else on the machine is touched.
-PYTHON ?= python3
+# Everything runs in .venv, made here; nothing else on the machine is touched. It is made with the first of python3.12,
+# python3.11 and python3 that fits, or with PYTHON=…
 SEED ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,14 +18,8 @@ help:
 
 setup: $(READY)
 
-$(READY): requirements/cpu.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
-		|| { echo "make needs Python 3.11 or 3.12 for its pinned CPU set; name one with PYTHON=…"; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/cpu.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@$(BIN)/python -W ignore -c 'import torch, sys; sys.exit(torch.version.cuda is not None)' \
-		|| { echo "torch is not its CPU build: set PIP_EXTRA_INDEX_URL to PyTorch's CPU index (pytorch.org, Start Locally), then make again"; exit 1; }
+$(READY): requirements/cpu.txt requirements/install.sh pyproject.toml
+	@python=$$(sh requirements/check_machine.sh) && sh requirements/install.sh "$$python" $(VENV)
 	@touch $@
 
 demo: $(READY)

@@ -161,11 +161,14 @@ def doctor(
     ray_address: Annotated[
         str | None, typer.Option(help="A running cluster's, such as auto; every node is asked.")
     ] = None,
+    engine: Annotated[
+        bool, typer.Option("--engine", help="Also start vLLM with a tiny random model, and have it answer a prompt.")
+    ] = False,
 ) -> None:
-    """Versions, whether verl loads the plugin here and in Ray workers, and what is wrong."""
+    """Versions, whether vLLM works, whether verl loads the plugin here and in Ray workers, and what is wrong."""
     from sgrpo_verl.doctor import doctor
 
-    wrong = doctor(console, ray_address)
+    wrong = doctor(console, ray_address, engine)
     for line in wrong:
         console.print(f"[red]wrong:[/red] {line}", highlight=False, soft_wrap=True)
     if wrong:

@@ -1,4 +1,4 @@
-"""What ``sgrpo doctor`` finds out: versions, and whether the plugin's hooks are in place, here and in Ray workers."""
+"""What ``sgrpo doctor`` finds out: versions, whether vLLM works, and whether the plugin's hooks are in place."""
 
 import importlib.metadata
 import importlib.util
@@ -11,6 +11,7 @@ from packaging.version import Version
 from rich.console import Console
 from rich.table import Table
 
+from sgrpo_verl.engine_check import failure
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.verl_points import changed
 
@@ -32,24 +33,45 @@ HOOKS: dict[str, Callable[[], bool]] = {
     "metrics": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._compute_metrics),
     "rollout dumps": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._dump_generations),
     "end of a lost rollout": lambda: _is_ours(_module("trainer.ppo.v1.replay_buffer").ReplayBuffer._wait_for_next_poll),
+    "cause of an engine's failure": lambda: all(map(_is_ours, _server_hooks())),
     "packed layout": lambda: all(map(_is_ours, _packed_hooks())),
 }
 
 
-def doctor(console: Console, ray_address: str | None = None) -> list[str]:
+def doctor(console: Console, ray_address: str | None = None, engine: bool = False) -> list[str]:
     """Print what is there and return what is wrong, a sentence each; none if S-GRPO can run.
 
     Args:
         console: where to print.
         ray_address: a running cluster's, of which every node is asked; by default a Ray of our own is started.
+        engine: also start vLLM with a tiny model of random weights, and have it answer a prompt.
     """
     console.print(_versions())
+    vllm = _vllm(console, engine)
     places = {"driver (this process)": look(), **_look_in_ray(ray_address)}
     table = Table("", *places)
     for hook in ("plugin loaded", *HOOKS):
         table.add_row(hook, *("yes" if found.get(hook) is True else "[red]no" for found in places.values()))
     console.print(table)
-    return [*_wrong_versions(), *changed(), *(line for place, found in places.items() for line in wrong(place, found))]
+    return [
+        *_wrong_versions(),
+        *vllm,
+        *changed(),
+        *(line for place, found in places.items() for line in wrong(place, found)),
+    ]
+
+
+def _vllm(console: Console, engine: bool) -> list[str]:
+    """Whether vLLM can do here what a run asks of it: first load its library, then, if asked to, answer a prompt."""
+    if importlib.util.find_spec("vllm") is None:
+        return []  # one of the wrong versions
+    for check, done in (("library", "vLLM's compiled library loads"), ("engine", "vLLM answers a prompt")):
+        if check == "engine" and not engine:
+            continue
+        if wrong := failure(check):
+            return [f"vLLM's {check}: {wrong}"]
+        console.print(done)
+    return []
 
 
 def look() -> dict[str, Any]:
@@ -170,6 +192,11 @@ def _packed_hooks() -> list[Any]:
     engine = _module("workers.engine.fsdp.transformer_impl").FSDPEngineWithLMHead
     trainer = _module("trainer.ppo.v1.trainer_base").PPOTrainer
     return [trainer._balance_batch, engine.prepare_model_inputs, engine.prepare_model_outputs]
+
+
+def _server_hooks() -> list[Any]:
+    server = _module("workers.rollout.vllm_rollout.vllm_async_server").vLLMHttpServer
+    return [server.launch_server, server.generate]
 
 
 def _is_ours(function: Any) -> bool:

@@ -142,6 +142,13 @@ def _pack_rows(transformer_impl: ModuleType) -> None:
     engine.install(transformer_impl)
 
 
+def _tell_why_an_engine_failed(vllm_server: ModuleType) -> None:
+    """verl hands on what vLLM says of its engine's failure: that the cause stands in some log."""
+    from sgrpo_verl.rollout import engine_failure
+
+    engine_failure.install(vllm_server)
+
+
 for _module, _hook in (
     ("verl.plugin.platform.platform_manager", _register_cpu_platform),
     ("verl.utils.config", _complete_config_in_driver),
@@ -151,5 +158,6 @@ for _module, _hook in (
     ("verl.trainer.ppo.v1.replay_buffer", _end_a_lost_rollout),
     ("verl.trainer.ppo.v1.trainer_base", _balance_packed_groups),
     ("verl.workers.engine.fsdp.transformer_impl", _pack_rows),
+    ("verl.workers.rollout.vllm_rollout.vllm_async_server", _tell_why_an_engine_failed),
 ):
     wrapt.when_imported(_module)(_guarded(_hook))

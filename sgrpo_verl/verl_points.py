@@ -19,6 +19,7 @@ class Point:
 _TRAINER = "verl.trainer.ppo.v1.trainer_base"
 _WORKER = "verl.trainer.ppo.v1.agent_loop_tq"
 _ENGINE = "verl.workers.engine.fsdp.transformer_impl"
+_SERVER = "verl.workers.rollout.vllm_rollout.vllm_async_server"
 POINTS = (
     Point("verl.utils.config", "validate_config", ("config",), "completing and checking the config in the driver"),
     Point("verl.trainer.ppo.core_algos", "register_adv_est", ("name_or_enum",), "the advantage estimator"),
@@ -50,6 +51,8 @@ POINTS = (
         ("sampling_params",),
         "the full thought",
     ),
+    Point(_SERVER, "vLLMHttpServer.launch_server", (), "telling why an engine failed"),
+    Point(_SERVER, "vLLMHttpServer.generate", (), "telling why an engine failed"),
     Point(_TRAINER, "PPOTrainer._balance_batch", ("batch", "metrics", "logging_prefix"), "layout=packed"),
     Point(_ENGINE, "FSDPEngineWithLMHead.initialize", (), "layout=packed"),
     Point(_ENGINE, "FSDPEngineWithLMHead.forward_backward_batch", ("data", "loss_function"), "layout=packed"),
@@ -72,6 +75,10 @@ def _change(point: Point) -> str | None:
         found: Any = importlib.import_module(point.module)
         for part in point.name.split("."):
             found = getattr(_plain(found), part)
+    except ModuleNotFoundError as error:
+        if error.name == "vllm":  # another rollout engine's machine, where nothing of vLLM's is hooked into
+            return None
+        return f"{where} is gone: {error}"
     except (ImportError, AttributeError) as error:
         return f"{where} is gone: {error}"
     has = inspect.signature(found).parameters

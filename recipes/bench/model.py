@@ -5,9 +5,7 @@ So a thought of the sampled policy ends at each token with probability 1 / VOCAB
 
 from pathlib import Path
 
-import torch
-from transformers import AutoModelForCausalLM, Qwen3Config
-
+from sgrpo_verl.toy.model import write_random_model
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.tokenizer import build_tokenizer
 
@@ -26,24 +24,7 @@ def write_model(folder: Path) -> Path:
     tokenizer = build_tokenizer(TASKS["sums"])
     tokenizer.add_tokens([f"<{number}>" for number in range(VOCABULARY_SIZE - len(tokenizer))])
     tokenizer.model_max_length = MAX_POSITIONS
-    config = Qwen3Config(
-        vocab_size=VOCABULARY_SIZE,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        max_position_embeddings=MAX_POSITIONS,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_random_model(folder, tokenizer, hidden_size=256, intermediate_size=768, head_dim=64)
 
 
 def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict | None = None) -> float:

@@ -26,6 +26,10 @@ class EngineOptions:
     enforce_eager: bool = False
 
 
+class EngineDied(Exception):
+    """One of vLLM's processes ended in the middle of a run."""
+
+
 class Engine:
     """vLLM in this process."""
 
@@ -72,7 +76,7 @@ class Engine:
                 job = _Job(key, seed, method)
                 if (completions := self._send(job, None, running)) is not None:
                     yield job.key, completions
-            for output in self._engine.step():
+            for output in self._step():
                 if not output.finished:
                     continue
                 job = running.pop(output.request_id)
@@ -82,6 +86,14 @@ class Engine:
                     answers = [job.results[request_id] for request_id in job.requests]
                     if (completions := self._send(job, answers, running)) is not None:
                         yield job.key, completions
+
+    def _step(self) -> list[Any]:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            return self._engine.step()
+        except EngineDeadError as error:
+            raise EngineDied(str(error)) from error
 
     def _send(
         self, job: "_Job", answers: list[Generated] | None, running: dict[str, "_Job"]
@@ -121,6 +133,10 @@ class Engine:
             seed=int.from_bytes(digest[:4], "big") if temperature > 0 else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+    def close(self) -> None:
+        """End vLLM's processes."""
+        self._engine.engine_core.shutdown()
 
     @property
     def tokenizer(self) -> Any:

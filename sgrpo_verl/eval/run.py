@@ -1,7 +1,7 @@
 """One evaluation: a model, a method and benchmarks into a run folder that can be stopped and gone on with.
 
 A run folder holds ``run.json`` (settings and versions), ``completions.jsonl`` (every completion, appended as it ends),
-``throughput.jsonl``, and what scoring makes of them.
+``throughput.jsonl``, ``engine.log`` (what vLLM says), and what scoring makes of them.
 """
 
 import hashlib
@@ -17,10 +17,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sgrpo_verl.engine_check import failure
+from sgrpo_verl.engine_log import cause_of, written_to
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.checkpoint import resolve_model
-from sgrpo_verl.eval.engine import Engine, EngineOptions
+from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
 from sgrpo_verl.eval.methods import Completion, Deer, Method, Reasoner
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.files import read_lines, write_whole
@@ -134,14 +136,33 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
         for problem in problems
     }
     max_model_len = _room(reasoner, settings, lengths) + max(map(len, prompts.values()))
+    log = out / "engine.log"
+    console.print(f"starting vLLM; what it says goes to {log}", soft_wrap=True, highlight=False)
+    with written_to(log, console):
+        engine = _start(model, EngineOptions(max_model_len=max_model_len, **options), settings, log)
+        try:
+            for name, jobs in wanted.items():
+                _generate(name, jobs, engine, reasoner, settings, prompts, lengths, out, console)
+        except EngineDied as error:
+            raise UserError(
+                f"vLLM's engine died: {cause_of(error, [log])}. Its whole log is {log}; the same command goes on from "
+                "what is done"
+            ) from error
+        engine.close()
+
+
+def _start(model: str, options: EngineOptions, settings: Settings, log: Path) -> Engine:
     try:
-        engine = Engine(
-            model, EngineOptions(max_model_len=max_model_len, **options), settings.temperature, settings.top_p
-        )
+        return Engine(model, options, settings.temperature, settings.top_p)
+    except UserError:
+        raise
     except ValueError as error:  # vLLM's own checks, such as of the length
-        raise UserError(f"vLLM does not take --model {model} with {max_model_len} tokens: {error}") from error
-    for name, jobs in wanted.items():
-        _generate(name, jobs, engine, reasoner, settings, prompts, lengths, out, console)
+        raise UserError(f"vLLM does not take --model {model} with {options.max_model_len} tokens: {error}") from error
+    except Exception as error:
+        cause = cause_of(error, [log])
+        if "'_C' object" in cause:  # an operation of its library is missing; its warning may have been silenced
+            cause = failure("library") or cause
+        raise UserError(f"vLLM's engine did not start: {cause}. Its whole log is {log}") from error
 
 
 def _generate(

@@ -7,6 +7,7 @@ Every stage is a process of its own; the training is stock ``python -m verl.trai
 
 import hashlib
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sgrpo_verl.config import THINK_END
+from sgrpo_verl.engine_check import failure
 from sgrpo_verl.toy import plots, processes, teach
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.evaluate import evaluate, read_responses, summarize
@@ -50,6 +52,7 @@ def main(
     out = out.resolve()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
+    _require_engine()
     data = write_data(out / "data", TASKS[task], test=TEST_PROBLEMS)
     seconds: dict[str, float] = {}
     with _timed(seconds, "teach"):
@@ -67,6 +70,15 @@ def main(
     _show(before, after, steps, out, seed, seconds)
 
 
+def _require_engine() -> None:
+    """End now, not after minutes of teaching, where vLLM cannot run."""
+    console.print("[bold]0/4[/] can vLLM run here?")
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # as in every stage; its engine starts sooner so
+    if wrong := failure("library") or failure("engine"):
+        console.print(f"[red]vLLM cannot run here: {wrong}", soft_wrap=True)
+        sys.exit(1)
+
+
 class _timed:
     """Notes the seconds that a block took under a name."""
 
@@ -82,7 +94,10 @@ class _timed:
 
 def kept_reasoner(folder: Path, task: str, seed: int) -> Path:
     """The reasoner taught with ``seed``, made now unless there is one that was taught by this very code."""
-    sources = [Path(teach.__file__).with_name(name) for name in ("task.py", f"{task}.py", "tokenizer.py", "teach.py")]
+    sources = [
+        Path(teach.__file__).with_name(name)
+        for name in ("task.py", f"{task}.py", "tokenizer.py", "model.py", "teach.py")
+    ]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
     reasoner = folder / f"{task}-seed{seed}-{digest}"
     if reasoner.is_dir():

@@ -10,8 +10,9 @@ from typing import Annotated
 import torch
 import typer
 from rich.progress import track
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
+from sgrpo_verl.toy.model import model_config
 from sgrpo_verl.toy.task import Lesson, Task
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.tokenizer import build_tokenizer
@@ -21,24 +22,6 @@ BATCH_SIZE = 32
 BUCKET_BATCHES = 16
 LEARNING_RATE = 2e-3
 IGNORED = -100  # label of a token without a loss, as transformers has it
-
-
-def model_config(tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
-    """Qwen3 with 4 layers of width 128: under a million parameters."""
-    return Qwen3Config(
-        vocab_size=math.ceil(len(tokenizer) / 64) * 64,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=32,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
 
 
 def encode_lesson(lesson: Lesson, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:

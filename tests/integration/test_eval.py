@@ -38,7 +38,7 @@ def problems(tmp_path_factory):
 def engine(reasoner):
     engine = Engine(str(reasoner), EngineOptions(max_model_len=512, dtype="float32"), temperature=0.0, top_p=1.0)
     yield engine
-    engine._engine.engine_core.shutdown()
+    engine.close()
 
 
 @pytest.fixture(scope="module")
