@@ -29,6 +29,7 @@ _HELP = (
     ("No space left on device", "in a container, /dev/shm grows with --shm-size=1g"),
     ("deserializing header", "a file of the model's weights is broken or incomplete: copy or download it again"),
 )
+_CHECKED = re.compile(r"Value error, (.+?)(?: \[type=|$)", re.MULTILINE)
 _ENDED_FROM_OUTSIDE = (
     "one of its processes was ended from outside, without a word: most often by the system for want of memory"
 )
@@ -49,8 +50,10 @@ def cause_in(log: str) -> str | None:
 
 
 def cause_of(error: BaseException, logs: list[Path]) -> str:
-    """Why vLLM raised ``error``, as one sentence: the error itself, or, if it only points there, the cause in ``logs``."""
+    """Why vLLM failed, in one sentence: ``error`` itself, or, where it only points there, what ``logs`` say."""
     name, text = type(error).__name__, str(error)
+    if checked := _CHECKED.search(text):  # pydantic's, with the whole config behind it
+        text = checked[1]
     if not (_CONSEQUENCES.search(name) or _CONSEQUENCES.search(text)):
         return _with_help(f"{name}: {text}")
     read = "\n".join(log.read_text(errors="replace") for log in logs if log.is_file())

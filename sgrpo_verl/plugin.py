@@ -14,6 +14,7 @@ from typing import Any
 import wrapt
 
 logger = logging.getLogger(__name__)
+logger.setLevel(logging.WARNING)  # verl's vLLM server raises the root's to ERROR, and what fails here must be seen
 Hook = Callable[[ModuleType], None]
 
 

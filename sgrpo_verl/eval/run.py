@@ -156,13 +156,12 @@ def _start(model: str, options: EngineOptions, settings: Settings, log: Path) ->
         return Engine(model, options, settings.temperature, settings.top_p)
     except UserError:
         raise
-    except ValueError as error:  # vLLM's own checks, such as of the length
-        raise UserError(f"vLLM does not take --model {model} with {options.max_model_len} tokens: {error}") from error
     except Exception as error:
-        cause = cause_of(error, [log])
-        if "'_C' object" in cause:  # an operation of its library is missing; its warning may have been silenced
-            cause = failure("library") or cause
-        raise UserError(f"vLLM's engine did not start: {cause}. Its whole log is {log}") from error
+        cause = failure("library") or cause_of(error, [log])  # without its library, vLLM fails in many ways
+        raise UserError(
+            f"vLLM's engine did not start with --model {model} and {options.max_model_len} tokens: {cause}. Its whole "
+            f"log is {log}"
+        ) from error
 
 
 def _generate(

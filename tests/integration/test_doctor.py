@@ -20,14 +20,26 @@ def sgrpo_doctor(*arguments, **environment):
 
 
 def test_all_in_place_here_and_in_a_ray_worker():
-    status, out, _ = sgrpo_doctor()
+    status, out, _ = sgrpo_doctor("--engine", VLLM_ENABLE_V1_MULTIPROCESSING="0")
     assert status == 0, out
+    assert "vLLM's compiled library loads" in out
+    assert "vLLM answers a prompt" in out
     assert "all in place" in out
     assert "Ray worker on" in out
     for line in ("plugin loaded", *doctor.HOOKS):
         [row] = [row for row in out.splitlines() if line in row]
         assert row.count("yes") == 2
     assert "verl " in out
+
+
+def test_a_library_of_vllms_that_cannot_be_loaded(tmp_path):
+    """As where libnuma is missing: vLLM only warns, and its engines fail later."""
+    (tmp_path / "libnuma.so.1").write_text("no library")
+    status, out, _ = sgrpo_doctor(LD_LIBRARY_PATH=str(tmp_path))
+    assert status == 1
+    assert "wrong: vLLM's library: vLLM's compiled library cannot be loaded (" in out
+    assert "apt-get install libnuma1" in out
+    assert "all in place" not in out
 
 
 def test_a_plugin_that_verl_does_not_load():

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -20,6 +21,7 @@ from sgrpo_verl.eval.problems import encode_prompt, read_benchmarks
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
+from sgrpo_verl.toy.model import write_random_model
 from sgrpo_verl.toy.tasks import TASKS
 
 MAX_TOKENS, ANSWER_TOKENS = 192, 16
@@ -218,3 +220,56 @@ def test_seeded_samples_whose_prompts_do_not_fit_one_step(reasoner, tmp_path):
     ]
     processes.run(command, tmp_path / "log", **IN_ONE_PROCESS)  # so that all requests are there at the first step
     assert len((out / "completions.jsonl").read_text().splitlines()) == 48 * 6
+
+
+class TestAnEngineThatCannotRun:
+    """The command ends with the cause in one sentence, and says where vLLM's whole log is."""
+
+    @pytest.fixture
+    def model(self, tmp_path):
+        return write_random_model(tmp_path / "model")
+
+    @pytest.fixture
+    def failed(self, tmp_path, model):
+        """``failed(option, …)``: what ``sgrpo eval`` says last, with vLLM in processes of its own."""
+        write_data(tmp_path, TASKS["sums"], train=8, validation=8, test=2)
+
+        def run_eval(*options, **environment):
+            command = [sys.executable, "-m", "sgrpo_verl.cli", "eval", "--model", str(model), "--data", str(tmp_path)]
+            command += ["--benchmarks", "test", "--out", str(tmp_path / "run"), "--max-tokens", "64"]
+            command += ["--answer-tokens", "16", *options]
+            done = subprocess.run(
+                command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240
+            )
+            assert done.returncode == 2, done.stdout + done.stderr
+            assert "Traceback" not in done.stderr
+            assert f"Its whole log is {tmp_path / 'run' / 'engine.log'}" in done.stderr
+            return done.stderr.splitlines()[-1]
+
+        return run_eval
+
+    def test_a_broken_file_of_weights(self, failed, model):
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        said = failed()
+        assert said.startswith(f"sgrpo: vLLM's engine did not start with --model {model}")
+        assert "tokens: SafetensorError: Error while deserializing header" in said
+        assert "copy or download it again" in said
+
+    def test_no_memory_for_the_cache(self, failed):
+        said = failed("--gpu-memory-utilization", "0.00001", VLLM_CPU_KVCACHE_SPACE="0")
+        assert "tokens: ValueError: No available memory for the cache" in said
+
+    def test_a_library_that_cannot_be_loaded(self, failed, tmp_path):
+        """Also where vLLM's warning is silenced, and its engine in the command's own process."""
+        (tmp_path / "libnuma.so.1").write_text("no library")
+        said = failed(LD_LIBRARY_PATH=str(tmp_path), VLLM_LOGGING_LEVEL="ERROR", **IN_ONE_PROCESS)
+        assert "tokens: vLLM's compiled library cannot be loaded (" in said
+        assert "libnuma.so.1" in said
+        assert "apt-get install libnuma1" in said
+
+    def test_a_model_that_is_too_short(self, failed):
+        """vLLM's own check; its message alone, not the config that pydantic prints behind it."""
+        said = failed("--max-tokens", "9000", **IN_ONE_PROCESS)
+        assert "User-specified max_model_len" in said
+        assert "For further information" not in said

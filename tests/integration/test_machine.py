@@ -1,0 +1,232 @@
+"""Set-up on a machine that lacks something: what is checked first, where torch comes from, what wheels need."""
+
+import contextlib
+import functools
+import http.server
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+# What any glibc system has, Debian's minbase and Fedora's container included.
+BASE = re.compile(r"lib(c|m|dl|rt|pthread|util)\.so\.\d+|ld-linux.*|libgcc_s\.so\.1|libstdc\+\+\.so\.6|libz\.so\.1")
+# Nothing that we run loads these: Intel's offload to devices, beside its OpenMP, and numba's other thread pools.
+NEVER_LOADED = re.compile(
+    r"lib(archer|omptarget|ur_adapter|sycl|ur_loader|pi_|xptifw)|(omppool|tbbpool)\.|triton/backends/|torch/lib/libnvrtc"
+)
+
+
+def check_machine(**environment):
+    done = subprocess.run(
+        ["sh", "requirements/check_machine.sh"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **environment},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout.strip(), done.stderr
+
+
+@pytest.fixture
+def commands(tmp_path):
+    """``commands(name, script)`` puts a command before those of the machine; returns the PATH to use."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+
+    def put(name, script):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+        return f"{folder}:{os.environ['PATH']}"
+
+    return put
+
+
+def fitting(version):
+    return f'case "$*" in *version_info*) echo {version};; esac'
+
+
+def test_this_machine_has_everything():
+    started = time.monotonic()
+    status, python, said = check_machine(PYTHON=sys.executable)
+    assert (status, python, said) == (0, sys.executable, "")
+    assert time.monotonic() - started < 1
+
+
+def test_the_first_python_that_fits_is_taken(commands):
+    commands("python3.12", "exit 127")  # as pyenv's are where that version is not chosen
+    path = commands("python3.11", fitting("3.11"))
+    assert check_machine(PATH=path)[:2] == (0, "python3.11")
+    commands("python3.12", fitting("3.12"))
+    assert check_machine(PATH=path)[:2] == (0, "python3.12")
+    commands("python3.12", fitting("3.13"))
+    commands("python3.11", fitting("3.9"))
+    commands("python3", fitting("3.12"))
+    assert check_machine(PATH=path)[:2] == (0, "python3")
+
+
+def test_all_that_is_missing_is_named_at_once(commands):
+    """Each with what to install on Debian and Fedora."""
+    path = commands("ldconfig", "echo '\tlibc.so.6 (libc6,x86-64) => /lib/libc.so.6'")
+    status, python, said = check_machine(
+        PATH=path, PYTHON="python3.99", LIBRARIES="", DISK_GIB="999999", MEMORY_GIB="999998"
+    )
+    assert (status, python) == (1, "")
+    lines = said.splitlines()
+    assert lines[0] == "make cannot set up yet. Missing on this machine:"
+    starts = ("Python 3.11 or 3.12 is not here as python3.99", "libnuma.so.1 is not here")
+    for start, line in zip(starts, lines[1:3], strict=True):
+        assert line.startswith(f"  - {start}")
+        assert "apt-get install" in line
+        assert "dnf install" in line
+    assert re.match(r"  - \d+ GiB of memory are available and 999998 GiB are needed\.", lines[3])
+    assert len(lines) == 5 or (ROOT / ".venv/.ready").exists()
+
+
+def test_a_python_without_venv(commands):
+    """As Debian has it until python3-venv is installed; another one that has it is taken instead."""
+    without = 'case "$*" in *version_info*) echo 3.11;; *ensurepip*) exit 1;; esac'
+    path = commands("python3.11", without)
+    status, _, said = check_machine(PATH=path, PYTHON="python3.11")
+    assert status == 1
+    assert "Python 3.11 cannot make a virtual environment. Debian and Ubuntu: apt-get install python3.11-venv" in said
+    commands("python3.12", without.replace("3.11", "3.12"))
+    commands("python3", fitting("3.12"))
+    assert check_machine(PATH=path)[:2] == (0, "python3")
+
+
+def test_a_library_of_the_users_own(commands, tmp_path):
+    """Conda's, say: not the system's, but where the loader will look."""
+    path = commands("ldconfig", "true")
+    (tmp_path / "libnuma.so.1").touch()
+    assert check_machine(PATH=path, PYTHON=sys.executable)[0] == 1
+    assert check_machine(PATH=path, PYTHON=sys.executable, LD_LIBRARY_PATH=f"/none:{tmp_path}")[0] == 0
+
+
+def test_make_stops_before_it_downloads_anything(tmp_path):
+    """Makefile and scripts alone: were anything else tried first, it would fail another way."""
+    (tmp_path / "requirements").mkdir()
+    for name in ("Makefile", "pyproject.toml", *(f"requirements/{file.name}" for file in ROOT.glob("requirements/*"))):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    done = subprocess.run(
+        ["make", "demo", "PYTHON=python3.99"], cwd=tmp_path, capture_output=True, text=True, timeout=10
+    )
+    assert done.returncode != 0
+    assert "make cannot set up yet" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+# Where torch comes from
+
+
+def write_wheel(folder, version, cuda):
+    """A stand-in for torch that knows what it was built for."""
+    files = {
+        "torch/__init__.py": "",
+        "torch/version.py": f"cuda = {cuda!r}\n",
+        f"torch-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n",
+        f"torch-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, f"torch-{version}.dist-info/RECORD"))
+    with zipfile.ZipFile(folder / f"torch-{version}-py3-none-any.whl", "w") as wheel:
+        for name, text in (*files.items(), (f"torch-{version}.dist-info/RECORD", record)):
+            wheel.writestr(name, text)
+
+
+@contextlib.contextmanager
+def index(root):
+    """A package index on 127.0.0.1 with what lies in ``root``; yields its address and the paths that were asked for."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            asked.append(self.path)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(root)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def torch_version():
+    [version] = re.findall(r"(?m)^torch==(.+)$", (ROOT / "requirements/cpu.txt").read_text())
+    return version
+
+
+@pytest.fixture(scope="module")
+def fresh_python(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("venv")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin/python"
+
+
+def install_torch(python, configured, own):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "torch"], check=True, capture_output=True)
+    done = subprocess.run(
+        ["sh", ROOT / "requirements/install_torch.sh", python],
+        env={**environment, "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": configured, "TORCH_CPU_INDEX": own},
+        capture_output=True,
+        text=True,
+    )
+    code = "import importlib.metadata as m, torch.version; print(m.version('torch'), torch.version.cuda)"
+    found = subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.split()
+    return done, found
+
+
+def test_torch_from_the_configured_index_or_else_from_pytorchs(tmp_path, torch_version, fresh_python):
+    plain, cpu = tmp_path / "plain", tmp_path / "cpu"
+    for root, builds in (
+        (plain, {torch_version: "13.0"}),
+        (cpu, {torch_version: "13.0", f"{torch_version}+cpu": None}),
+    ):
+        (root / "torch").mkdir(parents=True)
+        for version, cuda in builds.items():
+            write_wheel(root / "torch", version, cuda)
+    with index(plain) as (plain_address, _), index(cpu) as (cpu_address, asked):
+        done, found = install_torch(fresh_python, plain_address, cpu_address)
+        assert (done.returncode, found) == (0, [f"{torch_version}+cpu", "None"]), done.stderr
+        assert asked
+        assert all(path.startswith("/torch") for path in asked), "only torch is looked for there"
+        asked.clear()
+        done, found = install_torch(fresh_python, cpu_address, f"{plain_address}/none")
+        assert (done.returncode, found) == (0, [f"{torch_version}+cpu", "None"]), done.stderr
+        done, found = install_torch(fresh_python, plain_address, f"{plain_address}/none")
+        assert (done.returncode, found) == (1, [])
+        assert f"torch=={torch_version}+cpu could not be installed" in done.stderr
+        assert f"From {plain_address}/none (another address, such as a mirror's: TORCH_CPU_INDEX=" in done.stderr
+
+
+# What the installed wheels need of the system
+
+
+def test_the_system_libraries_that_wheels_need_are_those_that_set_up_checks():
+    """A new pin that needs another library fails here: name it in requirements/check_machine.sh, or say why not."""
+    checked = re.search(r'LIBRARIES="(.*)"', (ROOT / "requirements/check_machine.sh").read_text())[1].split()
+    site = Path(sys.prefix).resolve()
+    files = [file for file in site.rglob("*.so*") if file.is_file() and not file.is_symlink()]
+    brought = {file.name for file in files}
+
+    def needed(file):
+        out = subprocess.run(["ldd", file], capture_output=True, text=True).stdout
+        for name, target in re.findall(r"(?m)^\s*(\S+) => (not found|\S+)", out):
+            if not (target.startswith(str(site)) or name in brought or BASE.fullmatch(name)):
+                yield name
+
+    with ThreadPoolExecutor(2) as threads:
+        by_file = dict(zip(files, threads.map(lambda file: set(needed(file)), files), strict=True))
+    assert len(files) > 400
+    found = {name for file, names in by_file.items() if not NEVER_LOADED.search(str(file)) for name in names}
+    assert found == set(checked)
