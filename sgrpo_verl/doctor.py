@@ -33,7 +33,9 @@ HOOKS: dict[str, Callable[[], bool]] = {
     "metrics": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._compute_metrics),
     "rollout dumps": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._dump_generations),
     "end of a lost rollout": lambda: _is_ours(_module("trainer.ppo.v1.replay_buffer").ReplayBuffer._wait_for_next_poll),
-    "cause of an engine's failure": lambda: all(map(_is_ours, _server_hooks())),
+    "cause of an engine's failure": lambda: _is_ours(
+        _module("workers.rollout.vllm_rollout.vllm_async_server").vLLMReplica.launch_servers
+    ),
     "packed layout": lambda: all(map(_is_ours, _packed_hooks())),
 }
 
@@ -192,11 +194,6 @@ def _packed_hooks() -> list[Any]:
     engine = _module("workers.engine.fsdp.transformer_impl").FSDPEngineWithLMHead
     trainer = _module("trainer.ppo.v1.trainer_base").PPOTrainer
     return [trainer._balance_batch, engine.prepare_model_inputs, engine.prepare_model_outputs]
-
-
-def _server_hooks() -> list[Any]:
-    server = _module("workers.rollout.vllm_rollout.vllm_async_server").vLLMHttpServer
-    return [server.launch_server, server.generate]
 
 
 def _is_ours(function: Any) -> bool:

@@ -49,15 +49,14 @@ def cause_in(log: str) -> str | None:
     return None
 
 
-def cause_of(error: BaseException, logs: list[Path]) -> str:
-    """Why vLLM failed, in one sentence: ``error`` itself, or, where it only points there, what ``logs`` say."""
+def cause_of(error: BaseException, log: str) -> str:
+    """Why vLLM failed, in one sentence: ``error`` itself, or, where it only points there, what ``log`` says."""
     name, text = type(error).__name__, str(error)
     if checked := _CHECKED.search(text):  # pydantic's, with the whole config behind it
         text = checked[1]
     if not (_CONSEQUENCES.search(name) or _CONSEQUENCES.search(text)):
         return _with_help(f"{name}: {text}")
-    read = "\n".join(log.read_text(errors="replace") for log in logs if log.is_file())
-    return cause_in(read) or _ENDED_FROM_OUTSIDE
+    return cause_in(log) or _ENDED_FROM_OUTSIDE
 
 
 @contextmanager

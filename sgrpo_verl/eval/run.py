@@ -144,9 +144,9 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
             for name, jobs in wanted.items():
                 _generate(name, jobs, engine, reasoner, settings, prompts, lengths, out, console)
         except EngineDied as error:
+            cause = cause_of(error, log.read_text(errors="replace"))
             raise UserError(
-                f"vLLM's engine died: {cause_of(error, [log])}. Its whole log is {log}; the same command goes on from "
-                "what is done"
+                f"vLLM's engine died: {cause}. Its whole log is {log}; the same command goes on from what is done"
             ) from error
         engine.close()
 
@@ -157,7 +157,9 @@ def _start(model: str, options: EngineOptions, settings: Settings, log: Path) ->
     except UserError:
         raise
     except Exception as error:
-        cause = failure("library") or cause_of(error, [log])  # without its library, vLLM fails in many ways
+        cause = failure("library") or cause_of(
+            error, log.read_text(errors="replace")
+        )  # without its library, vLLM fails in many ways
         raise UserError(
             f"vLLM's engine did not start with --model {model} and {options.max_model_len} tokens: {cause}. Its whole "
             f"log is {log}"

@@ -1,50 +1,65 @@
 """Why verl's vLLM server did not start, or died, told by the error that ends the run.
 
 vLLM's engine is a process of its own beneath verl's server, a Ray actor. What verl is told of a failure there is "See
-root cause above"; above is the actor's own log on its own node, and this is where it is read.
+root cause above"; above is the actor's own log on its own node, and this is where it is read. The server's methods
+themselves cannot be wrapped: Ray unwraps every method of an actor.
 """
 
-import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import ray
 import wrapt
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sgrpo_verl.config import AGENT_LOOP_MANAGER
 from sgrpo_verl.engine_log import cause_of
 
+# Where Ray says of an error that it came from the server: "ray::vLLMHttpServer.generate() (pid=7, ip=10.0.0.1, …".
+_SERVER = re.compile(r"vLLMHttpServer\.\w+\(\)\S* \(pid=(\d+), ip=([^,)]+)")
+
 
 def install(vllm_server: ModuleType) -> None:
-    """Wrap the two methods of ``vllm_async_server.vLLMHttpServer`` that an engine's failure comes out of."""
-    for method, what in (("launch_server", "did not start"), ("generate", "died")):
-        wrapt.wrap_function_wrapper(vllm_server, f"vLLMHttpServer.{method}", _telling_why(what))
+    """Wrap ``vLLMReplica.launch_servers`` (verl/workers/rollout/vllm_rollout/vllm_async_server.py)."""
 
-
-def _telling_why(what: str) -> Callable[..., Awaitable[Any]]:
-    def wrapper(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Awaitable[Any]:
+    def launch(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Awaitable[None]:
         if instance.config.agent.get("agent_loop_manager_class") != AGENT_LOOP_MANAGER:
             return wrapped(*args, **kwargs)  # another algorithm's run
-        return _raise_with_cause(wrapped(*args, **kwargs), what)
+        return _raise_with_reason(wrapped(*args, **kwargs))
 
-    return wrapper
+    wrapt.wrap_function_wrapper(vllm_server, "vLLMReplica.launch_servers", launch)
 
 
-async def _raise_with_cause(call: Awaitable[Any], what: str) -> Any:
-    from vllm.v1.engine.exceptions import EngineDeadError
-
+async def _raise_with_reason(launch: Awaitable[None]) -> None:
     try:
-        return await call
+        await launch
     except Exception as error:
-        if what == "died" and not isinstance(error, EngineDeadError):
-            raise  # of this one request
-        logs = own_logs()
-        where = f". Its whole log is {' and '.join(map(str, logs))} on {os.uname().nodename}" if logs else ""
-        raise RuntimeError(f"vLLM's engine {what}: {cause_of(error, logs)}{where}") from error
+        raise RuntimeError(f"vLLM's engine did not start: {await reason(error)}") from error
 
 
-def own_logs() -> list[Path]:
-    """The files that this process, and so its engine, writes stdout and stderr to; Ray gives every actor its own."""
-    files = [Path(f"/proc/self/fd/{number}").resolve() for number in (1, 2)]
-    return [file for number, file in enumerate(files) if file.is_file() and file not in files[:number]]
+def is_engine_dead(error: BaseException) -> bool:
+    """Whether a request failed because vLLM's engine is gone; by name, since vLLM may not be what generates."""
+    return any(kind.__name__ == "EngineDeadError" for kind in type(error).__mro__)
+
+
+async def reason(error: BaseException) -> str:
+    """The cause of an error of verl's vLLM server, as one sentence, and where its whole log is."""
+    log, where = "", ""
+    if server := _SERVER.search(str(error)):
+        pid, address = server.groups()
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeManagerAddress"] == address]
+        if nodes:
+            there = NodeAffinitySchedulingStrategy(nodes[0], soft=False)
+            log, files = await ray.remote(num_cpus=0)(_log_of).options(scheduling_strategy=there).remote(pid)
+            where = f". Its whole log is {files} on {address}"
+    return cause_of(getattr(error, "cause", error), log) + where
+
+
+def _log_of(pid: str) -> tuple[str, str]:
+    """What another worker of this node, and so its engine, wrote, and in which files: Ray keeps all in one folder."""
+    pattern = f"worker-*-{pid}.*"
+    folder = Path("/proc/self/fd/1").resolve().parent
+    return "\n".join(file.read_text(errors="replace") for file in sorted(folder.glob(pattern))), f"{folder}/{pattern}"

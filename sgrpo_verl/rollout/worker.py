@@ -14,6 +14,7 @@ from sgrpo_verl.config import SINGLE_TURN_AGENT, SGRPOConfig
 from sgrpo_verl.decay import get_reward_schedule, is_correct
 from sgrpo_verl.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
+from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
 
 FAILURES_IN_A_ROW = 32  # sessions; verl draws another prompt for each that fails, without end
 # verl's class is a Ray actor already; this is the plain one underneath.
@@ -63,6 +64,8 @@ class SerialGroupWorker(_StockWorker):
             self._failures += 1
             if isinstance(error, ActorDiedError):
                 self._lose(f"an actor that it needs has died. {error}")
+            elif is_engine_dead(error) and not self._lost.is_set():
+                self._lose(f"vLLM's engine died: {await reason(error)}")
             elif self._failures >= FAILURES_IN_A_ROW:
                 self._lose(f"{self._failures} prompts in a row have failed, the last with {error!r}")
             raise
