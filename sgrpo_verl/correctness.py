@@ -1,159 +1,81 @@
 """Is this answer right: a reward function for verl (``reward.custom_reward_function.path=pkg://sgrpo_verl.correctness``).
 
-Mathematics is compared by math-verify. Its own time limits use signals, which raise in verl's reward threads, and a
-pathological expression can take for ever or all memory: so it runs in a process pool that kills what overruns.
+``answers.reading`` says what is read as a response's answer, ``answers.comparing`` when two answers are the same.
 """
 
-import multiprocessing
-import re
-import threading
+from collections.abc import Sequence
 from typing import Any
 
-from pebble import ProcessPool
-
+from sgrpo_verl.answers.comparing import equal
+from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer
 from sgrpo_verl.config import THINK_END
-
-SECONDS_PER_CHECK = 5.0
-MEMORY_PER_CHECK = 4 << 30  # bytes of address space
-LONGEST_ANSWER = 2_000  # characters; a longer final answer is wrong, and parsing it only costs time
-LONGEST_PROSE = 10_000  # characters searched from the end
-PROSE_NUMBER = re.compile(r"-?\d{1,3}(?: \d{3})+(?!\d)|-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
-RESULT = re.compile(rf"(?:=|>>|\bequals)\s*\$?\s*({PROSE_NUMBER.pattern})")
-NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
-LONE_NUMBER = re.compile(rf"\({NUMBER.pattern}\)")
-
-_pool: ProcessPool | None = None
-_pool_lock = threading.Lock()
 
 
 def compute_score(
     data_source: str,
     solution_str: str,
-    ground_truth: str,
+    ground_truth: Any,
     extra_info: dict[str, Any] | None = None,
     think_end: str = THINK_END,
     **kwargs: Any,
 ) -> float:
-    """1.0 if the final answer of a response equals the ground truth, else 0.0; never raises, bounded in time.
+    """1.0 if the final answer of a response is right, else 0.0; bounded in time, whatever the response is.
 
-    The arguments are verl's (``verl/utils/reward_score``). Only what follows the last ``think_end`` counts; a response
-    without one counts whole, because S-GRPO passes an answer alone. Where ``extra_info["choices"]`` has the letters of
-    a multiple choice ("ABCD"), the letter is compared; else the answers are, as mathematics.
+    The arguments are verl's (``verl/utils/reward_score``). Only what follows the first ``think_end`` counts; a response
+    without one counts whole, because S-GRPO passes an answer alone.
+
+    Args:
+        data_source: named in errors.
+        solution_str: the response, or its answer.
+        ground_truth: a text or a number, or a list, tuple or array of them, of which any is right.
+        extra_info: where ``choices`` in it is not empty, the problem is a multiple choice: the letters ("ABCD" or a
+            list of them), or the texts of the choices. The truth is then a letter, or the text of one choice.
+        think_end: what closes a thought.
+
+    Raises:
+        ValueError: the ground truth cannot be one (None, a bool, an empty text, a dict, a letter that is no choice).
+        answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
-    text = str(solution_str).rsplit(think_end, 1)[-1]
-    if choices := (extra_info or {}).get("choices"):
-        return float(final_choice(text, choices) == str(ground_truth).strip().upper())
-    answer = final_answer(text)
-    return float(answer is not None and equal(answer, str(ground_truth)))
+    truths = _truths(ground_truth, data_source)
+    answer = str(solution_str).split(think_end, 1)[-1]
+    if choices := _texts((extra_info or {}).get("choices")):
+        return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])
+    found = final_answer(answer)
+    return float(found is not None and any(equal(found, stated_answer(truth)) for truth in truths))
 
 
-def final_answer(text: str) -> str | None:
-    r"""The answer that a response ends on; None if there is none.
-
-    The last ``\boxed{…}``, braces balanced; else what follows the last ``####`` (GSM8K); else, of plain prose, the
-    result of the last equation, or the last number; else the last line.
-    """
-    start = text.rfind("\\boxed{")
-    if start >= 0:
-        return _balanced(text[start + len("\\boxed") :])
-    if "####" in text:
-        return text.rsplit("####", 1)[1].strip().split("\n")[0]
-    last_line = text.strip().split("\n")[-1]
-    if "\\" not in last_line:
-        prose = text[-LONGEST_PROSE:]
-        numbers = RESULT.findall(prose) or PROSE_NUMBER.findall(prose)
-        if numbers:
-            return numbers[-1].replace(" ", "").rstrip(",")
-    return last_line or None
+def _truths(ground_truth: Any, data_source: str) -> list[str]:
+    """Every acceptable answer as a text."""
+    if hasattr(ground_truth, "tolist"):  # numpy's arrays and scalars, which parquet gives back
+        ground_truth = ground_truth.tolist()
+    truths = list(ground_truth) if isinstance(ground_truth, list | tuple | set) else [ground_truth]
+    if not truths or not all(_can_be_a_truth(truth) for truth in truths):
+        raise ValueError(
+            f"data_source={data_source!r}: the ground truth {ground_truth!r} ({type(ground_truth).__name__}) cannot be "
+            "one; it must be a text or a number that is not empty, or a list of them"
+        )
+    return [str(truth) for truth in truths]
 
 
-def final_choice(text: str, choices: str) -> str | None:
-    r"""The letter that a response to a multiple choice ends on; None if there is none.
-
-    The last ``\boxed{…}`` if it starts with a letter of ``choices`` of its own ("B", "(B)", "\text{B) 3 m}"); without a
-    box, the letter after the last "answer is" or "answer:"; else a last line that is nothing but a letter.
-    """
-    letter = rf"(?:\\(?:text|mathrm|mathbf|textbf)\{{)?[\s(*]*([{re.escape(choices)}])(?![A-Za-z0-9'])"
-    start = text.rfind("\\boxed{")
-    if start >= 0:
-        found = re.match(letter, _balanced(text[start + len("\\boxed") :]) or "", re.IGNORECASE)
-        return found[1].upper() if found else None
-    prose = text[-LONGEST_PROSE:]
-    said = re.findall(rf"(?i:answer\s*(?:is|:))[\s:*]*{letter}", prose)
-    if said:
-        return said[-1]
-    alone = re.fullmatch(rf"{letter}[\s).*]*", prose.strip().split("\n")[-1].strip(), re.IGNORECASE)
-    return alone[1].upper() if alone else None
+def _can_be_a_truth(truth: Any) -> bool:
+    return isinstance(truth, str | int | float) and not isinstance(truth, bool) and bool(str(truth).strip())
 
 
-def _balanced(text: str) -> str | None:
-    """The content of the braces that ``text`` starts with; None where they are never closed: an answer cut in half."""
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return text[1:position]
-    return None
+def _texts(choices: Any) -> list[str]:
+    """Choices as a list of texts: letters in one text count one by one."""
+    if choices is None:
+        return []
+    if hasattr(choices, "tolist"):
+        choices = choices.tolist()
+    return [str(choice).strip() for choice in (choices if isinstance(choices, Sequence) else [choices])]
 
 
-def equal(answer: str, ground_truth: str) -> bool:
-    """Whether two answers are mathematically the same; cheap where they are the same text or two plain numbers."""
-    ours, truth = _normalize(answer), _normalize(ground_truth)
-    if not ours or len(ours) > LONGEST_ANSWER:
-        return False
-    if ours == truth:
-        return True
-    if NUMBER.fullmatch(ours) and NUMBER.fullmatch(truth):
-        return float(ours) == float(truth)
-    try:
-        return bool(_get_pool().schedule(_math_verify, args=[answer, ground_truth], timeout=SECONDS_PER_CHECK).result())
-    except (
-        Exception
-    ):  # it ran too long, took too much memory or killed its process: whatever it was, it is not the answer
-        return False
-
-
-def _normalize(answer: str) -> str:
-    """Without what never changes an answer: spaces, signs of dollar and percent, a final stop, grouping, text commands.
-
-    And a number without the parentheses around it, as in the "(073)" of a contest's answer sheet.
-    """
-    answer = re.sub(r"\\(?:text|mathrm|textbf|mbox)\{([^{}]*)\}", r"\1", answer.strip().strip("$").rstrip("."))
-    answer = (
-        re.sub(r"\\(?:left|right|!|,|;|:|\s)", "", answer).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
-    )
-    if LONE_NUMBER.fullmatch(answer):
-        answer = answer[1:-1]
-    answer = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", answer)
-    return re.sub(r"\s|\\\$|\\?%$", "", answer)
-
-
-def _get_pool() -> ProcessPool:
-    """One pool for each reward process, started when first needed; spawned, because a fork would copy Ray's threads."""
-    global _pool
-    with _pool_lock:
-        if _pool is None or not _pool.active:
-            _pool = ProcessPool(max_workers=2, initializer=_start_process, context=multiprocessing.get_context("spawn"))
-        return _pool
-
-
-def _start_process() -> None:
-    """Bound a pool process's memory, and import math-verify before a check's time runs: seconds, on a busy machine."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_PER_CHECK, MEMORY_PER_CHECK))
-    _math_verify("\\frac{1}{2}", "0.5")
-
-
-def _math_verify(answer: str, ground_truth: str) -> bool:
-    """In the pool's process: math-verify without its signals."""
-    import logging
-
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    extraction = [LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig()]
-    boxed = "\\boxed{%s}"
-    truth = parse(boxed % ground_truth, extraction_config=extraction, parsing_timeout=None)
-    ours = parse(boxed % answer, extraction_config=extraction, parsing_timeout=None)
-    return bool(verify(truth, ours, timeout_seconds=None))
+def _letter(truth: str, choices: list[str], data_source: str) -> str:
+    letters, texts = letters_of(choices)
+    letter = truth.strip().strip("().").upper()
+    if letter in letters:
+        return letter
+    for letter, text in texts.items():
+        if text == truth.strip():
+            return letter
+    raise ValueError(f"data_source={data_source!r}: the ground truth {truth!r} is none of the choices {choices!r}")

@@ -1,0 +1,171 @@
+r"""One notation for answers as people and models write them: Unicode, plain text and LaTeX all become plain LaTeX.
+
+``tidy`` changes how an answer is written and never what it says; ``exact`` reads a number as the rational that it is.
+"""
+
+import re
+import unicodedata
+from fractions import Fraction
+
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni")
+_SUPERSCRIPT_RUN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+")
+_VULGAR_FRACTION = re.compile(r"(\d*)\s*([¼½¾⅐-⅞])")
+_UNICODE = {
+    **dict.fromkeys("−‐‑‒–—﹣－", "-"),
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "∙": r"\cdot ",
+    "÷": "/",
+    "⁄": "/",
+    "∕": "/",
+    "π": r"\pi ",
+    "∞": r"\infty ",
+    "√": r"\sqrt ",
+    "±": r"\pm ",
+    "≤": r"\leq ",
+    "≥": r"\geq ",
+    "≠": r"\neq ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∅": r"\emptyset ",
+    "∈": r"\in ",
+    "°": r"^\circ ",
+    "θ": r"\theta ",
+    "…": r"\ldots ",
+    "⋯": r"\cdots ",
+}
+_WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")
+_SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|limits|quad|qquad|[!,;: ])(?![A-Za-z])|~")
+_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+_FRACTION_ARGUMENT = re.compile(r"\\frac(?![A-Za-z])\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
+# Not right behind a bracket: (1,234) is a point.
+_GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
+_PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}
+_PLAIN_WORD = re.compile(r"(?<![A-Za-z\\])(pi|infinity|inf|oo|theta)(?![A-Za-z])", re.IGNORECASE)
+_PLAIN_SIGNS = (("**", "^"), ("<=", r"\leq "), (">=", r"\geq "), ("!=", r"\neq "), ("+/-", r"\pm "), ("+-", r"\pm "))
+_CALL = re.compile(r"\\?(?<![A-Za-z])sqrt\s*\(|\^\s*\(")
+_SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.\\])(\d+(?:\.\d+)?)[eE]([-+]?\d+)(?![\d.A-Za-z])")
+_SQUARE_ROOT_OF_TOKEN = re.compile(r"\\sqrt\s+(\d+|[A-Za-z](?![A-Za-z]))")
+
+# A number, its sign aside: whole, decimal, with repeating decimals, times a power of ten, or a fraction of two of them.
+_REPEATING = r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\{?(?P<repeated>\d+)\}?"
+_POWER_OF_TEN = r"(?P<mantissa>\d+(?:\.\d+)?|\.\d+)(?:\\times|\\cdot|\*)10\^\{?(?P<exponent>[-+]?\d{1,4})\}?"
+_PLAIN_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
+_RATIO = rf"\\frac\{{(?P<above>[-+]?(?:{_PLAIN_NUMBER}))\}}\{{(?P<below>[-+]?(?:{_PLAIN_NUMBER}))\}}"
+_SLASH = rf"(?P<over>{_PLAIN_NUMBER})/(?P<under>{_PLAIN_NUMBER})"
+_MIXED = r"(?P<units>\d+)(?: |\+| and )?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
+_NUMBER = re.compile(
+    rf"(?P<sign>[-+]?)(?:{_REPEATING}|{_POWER_OF_TEN}|{_RATIO}|{_SLASH}|{_MIXED}|(?P<plain>{_PLAIN_NUMBER}))"
+)
+_MIXED_IN_PLAIN_TEXT = re.compile(r"(?<![\d.,/^])(\d+) (\d+)/(\d+)(?![\d./])")
+
+
+def tidy(answer: str) -> str:
+    r"""An answer in plain LaTeX, on one line, with single spaces; what it says stays as it is.
+
+    Unicode signs and ``pi``, ``sqrt(2)``, ``2**10``, ``1.5e3``, ``1 1/2`` become LaTeX; dollar signs that delimit
+    mathematics, markdown's asterisks, ``\left``, ``\text``, spacing, grouping commas and a final stop go.
+    """
+    answer = _delimited(answer.strip().strip("*").strip())
+    answer = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + run[0].translate(_SUPERSCRIPTS) + "}", answer)
+    answer = _VULGAR_FRACTION.sub(_spelled_out, answer)
+    for sign, latex in _UNICODE.items():
+        answer = answer.replace(sign, latex)
+    answer = unicodedata.normalize("NFKC", answer).replace("\\%", "%").replace("\\$", "$").replace("\\_", "_")
+    answer = answer.removesuffix(".").rstrip()
+    answer = _WRAPPERS.sub(r" \1 ", _WRAPPERS.sub(r" \1 ", answer))
+    answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
+    answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
+    answer = _FRACTION_ARGUMENT.sub(lambda found: f"\\frac{_braced(found[1])}{_braced(found[2])}", answer)
+    for plain, latex in _PLAIN_SIGNS:
+        answer = answer.replace(plain, latex)
+    answer = _PLAIN_WORD.sub(lambda word: _PLAIN_WORDS[word[1].lower()], answer)
+    answer = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer)
+    answer = _MIXED_IN_PLAIN_TEXT.sub(r"\1\\frac{\2}{\3}", _braced_calls(answer))
+    answer = _SQUARE_ROOT_OF_TOKEN.sub(r"\\sqrt{\1}", answer)
+    return re.sub(r"\s+", " ", answer).strip()
+
+
+def exact(answer: str) -> Fraction | None:
+    r"""The number that a tidy answer is, as an exact rational; None if it is not one number.
+
+    ``1.5e3``, ``\frac{3}{4}``, ``3/4``, ``3\frac{1}{2}``, ``0.\overline{3}``, ``.5``, ``2 \times 10^{-3}``, ``(073)``.
+    """
+    text = answer.replace(" ", "")
+    if text.startswith("(") and text.endswith(")"):
+        text = text[1:-1]
+        if not re.fullmatch(rf"[-+]?(?:{_PLAIN_NUMBER})", text):  # as in a contest's answer sheet, and nothing else
+            return None
+    found = _NUMBER.fullmatch(text)
+    if not found:
+        return None
+    part = found.groupdict()
+    try:
+        if part["plain"] is not None:
+            value = Fraction(part["plain"].rstrip("."))
+        elif part["repeated"] is not None:
+            scale = 10 ** len(part["fixed"])
+            value = Fraction(int((part["whole"] or "0") + part["fixed"]), scale)
+            value += Fraction(int(part["repeated"]), scale * (10 ** len(part["repeated"]) - 1))
+        elif part["mantissa"] is not None:
+            value = Fraction(part["mantissa"]) * Fraction(10) ** int(part["exponent"])
+        elif part["above"] is not None:
+            value = Fraction(part["above"].rstrip(".")) / Fraction(part["below"].rstrip("."))
+        elif part["over"] is not None:
+            value = Fraction(part["over"].rstrip(".")) / Fraction(part["under"].rstrip("."))
+        else:
+            value = int(part["units"]) + Fraction(int(part["top"]), int(part["bottom"]))
+    except (ZeroDivisionError, ValueError):  # a numeral of more digits than Python converts is no number that we read
+        return None
+    return -value if part["sign"] == "-" else value
+
+
+def balanced(text: str) -> str | None:
+    """The content of the braces that ``text`` starts with; None where they are never closed: an answer cut in half."""
+    return _between(text, "{", "}")
+
+
+def _between(text: str, opening: str, closing: str) -> str | None:
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == opening) - (character == closing)
+        if depth == 0:
+            return text[1:position]
+    return None
+
+
+def _delimited(answer: str) -> str:
+    """Without the one pair of delimiters of mathematics around the whole of it."""
+    for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
+        inner = answer[len(opening) : len(answer) - len(closing)]
+        whole = answer.removesuffix(".").rstrip() if answer.rstrip().endswith(f"{closing}.") else answer
+        inner = whole[len(opening) : len(whole) - len(closing)]
+        if whole.startswith(opening) and whole.endswith(closing) and inner.strip() and "$" not in inner:
+            return inner.strip()
+    return answer
+
+
+def _spelled_out(found: re.Match[str]) -> str:
+    """½ as a fraction, 2½ as a mixed number."""
+    above, below = unicodedata.normalize("NFKC", found[2]).split("⁄")
+    return f"{found[1]}\\frac{{{above}}}{{{below}}}"
+
+
+def _braced(argument: str) -> str:
+    return argument if argument.startswith("{") else f"{{{argument}}}"
+
+
+def _braced_calls(text: str) -> str:
+    r"""``sqrt(…)`` as ``\sqrt{…}`` and ``^(…)`` as ``^{…}``, whatever parentheses are inside."""
+    start = 0
+    while found := _CALL.search(text, start):
+        opening = found.end() - 1
+        inner = _between(text[opening:], "(", ")")
+        name = "^" if found[0].startswith("^") else "\\sqrt"
+        if inner is None:
+            start = found.end()
+            continue
+        text = f"{text[: found.start()]}{name}{{{inner}}}{text[opening + len(inner) + 2 :]}"
+        start = found.start() + len(name) + 1
+    return text
