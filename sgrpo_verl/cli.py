@@ -37,8 +37,11 @@ def data(
     ],
     out: Annotated[Path, typer.Option(help="Folder for NAME.parquet and NAME.json.")],
     local: Annotated[
-        Path | None, typer.Option("--from", help="JSONL, parquet or CSV to read instead of the hub.")
+        Path | None, typer.Option("--from", help="JSONL, .jsonl.gz, JSON, parquet or CSV to read instead of the hub.")
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="With --from: what its columns are called, such as problem=Question,answer=Answer.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of GPQA's shuffled choices.")] = 0,
     min_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out easier problems.")] = None,
     max_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out harder problems.")] = None,
@@ -57,7 +60,7 @@ def data(
     from sgrpo_verl.data.prepare import Filters, prepare
 
     filters = Filters(min_difficulty, max_difficulty, exclude, tuple(decontaminate or ()), skip_bad_rows)
-    file = prepare(name, out, local, seed, filters)
+    file = prepare(name, out, local, seed, filters, _columns(columns))
     console.print_json(file.with_suffix(".json").read_text())
     console.print(f"wrote {file}")
 
@@ -187,6 +190,13 @@ def show(
     from sgrpo_verl.show import show
 
     show(dump, group, exit_prompt, think_end, console)
+
+
+def _columns(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(ours.strip() and theirs.strip() for ours, _, theirs in pairs):
+        raise UserError(f"--columns {text}: must be our name = the file's, such as problem=Question,answer=Answer")
+    return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
 
 
 def _lengths(text: str) -> tuple[int, ...]:

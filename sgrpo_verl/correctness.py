@@ -36,16 +36,20 @@ def compute_score(
         ValueError: the ground truth cannot be one (None, a bool, an empty text, a dict, a letter that is no choice).
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
-    truths = _truths(ground_truth, data_source)
+    truths = acceptable_answers(ground_truth, data_source)
     answer = str(solution_str).split(think_end, 1)[-1]
-    if choices := _texts((extra_info or {}).get("choices")):
+    if choices := choices_of((extra_info or {}).get("choices")):
         return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])
     found = final_answer(answer)
     return float(found is not None and any(equal(found, stated_answer(truth)) for truth in truths))
 
 
-def _truths(ground_truth: Any, data_source: str) -> list[str]:
-    """Every acceptable answer as a text."""
+def acceptable_answers(ground_truth: Any, data_source: str) -> list[str]:
+    """Every acceptable answer of a row's ground truth, as a text.
+
+    Raises:
+        ValueError: see ``compute_score``.
+    """
     if hasattr(ground_truth, "tolist"):  # numpy's arrays and scalars, which parquet gives back
         ground_truth = ground_truth.tolist()
     truths = list(ground_truth) if isinstance(ground_truth, list | tuple | set) else [ground_truth]
@@ -61,8 +65,8 @@ def _can_be_a_truth(truth: Any) -> bool:
     return isinstance(truth, str | int | float) and not isinstance(truth, bool) and bool(str(truth).strip())
 
 
-def _texts(choices: Any) -> list[str]:
-    """Choices as a list of texts: letters in one text count one by one."""
+def choices_of(choices: Any) -> list[str]:
+    """The choices of a row, whatever they came as; letters in one text count one by one, none are an empty list."""
     if choices is None:
         return []
     if hasattr(choices, "tolist"):

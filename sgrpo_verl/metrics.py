@@ -1,5 +1,6 @@
 """``sgrpo/*`` training metrics, from what the rollout noted of each row in its TransferQueue tag."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from statistics import mean
@@ -79,6 +80,24 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics
+
+
+def check_metrics(reward_workers: Sequence[Any]) -> dict[str, float]:
+    """How many comparisons of answers overran or lost their process in verl's reward workers, since the run started.
+
+    Both count as wrong answers. Nothing where ``sgrpo_verl.correctness`` is not what scores; its processes under verl's
+    ``remote`` reward manager keep counts of their own, which are not seen here.
+    """
+    import ray
+
+    seen = [one for one in ray.get([worker.__ray_call__.remote(_checks_seen) for worker in reward_workers]) if one]
+    return {f"sgrpo/checks_{name}": float(sum(one[name] for one in seen)) for name in ("overran", "lost") if seen}
+
+
+def _checks_seen(reward_worker: Any) -> dict[str, int] | None:
+    """In a reward worker's process."""
+    checker = sys.modules.get("sgrpo_verl.answers.checker")
+    return checker.seen() if checker else None
 
 
 def _accuracy_by_exit(exits: Sequence[dict[str, Any]]) -> dict[str, float]:

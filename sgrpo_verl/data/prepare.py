@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.progress import track
 
+from sgrpo_verl.data.local import read_file
 from sgrpo_verl.data.overlap import TestSets, normalized
 from sgrpo_verl.data.sources import PLAIN_COLUMNS, SOURCES, Problem, Row, Source, read_plain
 from sgrpo_verl.errors import UserError
@@ -44,15 +44,24 @@ class Prepared:
     removed: Counter[str] = field(default_factory=Counter)
 
 
-def prepare(name: str, out: Path, local: Path | None = None, seed: int = 0, filters: Filters | None = None) -> Path:
+def prepare(
+    name: str,
+    out: Path,
+    local: Path | None = None,
+    seed: int = 0,
+    filters: Filters | None = None,
+    columns: dict[str, str] | None = None,
+) -> Path:
     """Write ``out/NAME.parquet`` and ``out/NAME.json``, its record; returns the parquet file.
 
     Args:
         name: a key of ``sources.SOURCES``.
         out: folder, made if missing; nothing is written before everything is checked.
-        local: JSONL, parquet or CSV to read instead of the hub, with the hub's columns or ``problem`` and ``answer``.
+        local: JSONL, JSON, parquet or CSV to read instead of the hub, with the hub's columns or ``problem`` and
+            ``answer``; see ``local.read_file``.
         seed: of what is shuffled (GPQA's choices).
         filters: see ``Filters``; a training set is decontaminated against the benchmarks already in ``out`` at least.
+        columns: what the local file's columns are called, by our name: ``{"problem": "Question"}``.
 
     Raises:
         UserError: unknown name, unreachable hub, missing column, empty answer, duplicate problem.
@@ -65,11 +74,17 @@ def prepare(name: str, out: Path, local: Path | None = None, seed: int = 0, filt
     if "difficulty" not in source.columns and (filters.min_difficulty, filters.max_difficulty) != (None, None):
         raise UserError(f"{name} has no difficulty to filter by: leave out --min-difficulty and --max-difficulty")
     benchmarks = list(_benchmark_files(out, filters)) if source.training else []
-    raw, revision = (read_file(local), None) if local else _from_hub(source)
+    if columns and not local:
+        raise UserError("--columns maps the columns of a local file: give it with --from")
+    raw, revision = (_renamed(read_file(local), columns or {}, local), None) if local else _from_hub(source)
     prepared = _select(_problems(name, source, raw, seed, filters), len(raw), name, source, filters, benchmarks)
     if not prepared.rows:
         raise UserError(f"{name}: none of the {prepared.read} rows is left; removed: {dict(prepared.removed)}")
     out.mkdir(parents=True, exist_ok=True)
+    if any(isinstance(row["reward_model"]["ground_truth"], list) for row in prepared.rows):  # a column has one type
+        for row in prepared.rows:
+            truth = row["reward_model"]["ground_truth"]
+            row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
     parquet = write_whole(out / f"{name}.parquet", lambda path: pd.DataFrame(prepared.rows).to_parquet(path))
     record = {
         "name": name,
@@ -80,6 +95,7 @@ def prepare(name: str, out: Path, local: Path | None = None, seed: int = 0, filt
         "revision": revision,
         "source_file": local.name if local else None,
         "source_sha256": sha256(local) if local else None,
+        "columns": columns or None,
         "seed": seed,
         "rows_read": prepared.read,
         "rows": len(prepared.rows),
@@ -90,24 +106,6 @@ def prepare(name: str, out: Path, local: Path | None = None, seed: int = 0, filt
     }
     write_whole(out / f"{name}.json", json.dumps(record, indent=2) + "\n")
     return parquet
-
-
-def read_file(path: Path) -> list[Row]:
-    """Rows of a JSONL, parquet or CSV file."""
-    if not path.is_file():
-        raise UserError(f"--from {path}: no such file")
-    readers: dict[str, Any] = {
-        ".jsonl": lambda file: pd.read_json(file, lines=True, dtype=False),
-        ".parquet": pd.read_parquet,
-        ".csv": lambda file: pd.read_csv(file, dtype=str, keep_default_na=False),
-    }
-    if path.suffix not in readers:
-        raise UserError(f"--from {path}: must be one of {', '.join(readers)}")
-    try:
-        frame = readers[path.suffix](path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"--from {path}: cannot be read as {path.suffix} ({error})") from error
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def _from_hub(source: Source) -> tuple[list[Row], str]:
@@ -122,21 +120,36 @@ def _from_hub(source: Source) -> tuple[list[Row], str]:
         raise UserError(
             f"could not get {source.hub_id} from the Hugging Face hub ({type(error).__name__}: "
             f"{str(error).splitlines()[0] if str(error) else 'no message'}). If the set is gated, log in with "
-            "`hf auth login`; on a machine without the hub, give a local copy with --from PATH: JSONL, parquet or CSV "
-            f"with the columns {', '.join(source.columns)}, or {' and '.join(PLAIN_COLUMNS)}"
+            "`hf auth login`; on a machine without the hub, give a local copy with --from PATH: JSONL, JSON, parquet "
+            f"or CSV with the columns {', '.join(source.columns)}, or {' and '.join(PLAIN_COLUMNS)}"
         ) from error
     return list(data), str(revision)
 
 
+def _renamed(raw: list[Row], columns: dict[str, str], local: Path) -> list[Row]:
+    """Rows under our names for their columns."""
+    present = set().union(*raw)
+    if missing := [theirs for theirs in columns.values() if theirs not in present]:
+        raise UserError(
+            f"--columns: {local} has no column {', '.join(map(repr, missing))} (there are {', '.join(sorted(present))})"
+        )
+    return [{**row, **{ours: row.get(theirs) for ours, theirs in columns.items()}} for row in raw]
+
+
 def _problems(name: str, source: Source, raw: list[Row], seed: int, filters: Filters) -> Iterator[Problem | None]:
     """The problem of each row, None for a bad one that is to be skipped."""
-    present = set(raw[0]) if raw else set()
+    present = set().union(*raw)
     missing = [column for column in source.columns if column not in present]
     read = source.read
     if missing:
         if source.ability != "math" or not present.issuperset(PLAIN_COLUMNS):
+            plain = f", or for {' and '.join(PLAIN_COLUMNS)}" if source.ability == "math" else ""
+            wanted = PLAIN_COLUMNS if source.ability == "math" else source.columns
+            there = ", ".join(sorted(present)) or "none"
             raise UserError(
-                f"{name}: no column {', '.join(map(repr, missing))} (there are {', '.join(sorted(present)) or 'none'})"
+                f"{name}: no column {', '.join(map(repr, missing))} (there are {there}); "
+                f"looked for {', '.join(source.columns)}{plain}. Say which are meant with --columns "
+                f"{','.join(f'{column}=…' for column in wanted)}"
             )
         read = read_plain
     rng = random.Random(seed)
@@ -147,7 +160,7 @@ def _problems(name: str, source: Source, raw: list[Row], seed: int, filters: Fil
         earlier = first.setdefault(normalized(problem.text), index)
         if not problem.text:
             bad[index] = "empty problem"
-        elif not problem.answer:
+        elif not problem.answer or not all(problem.answer):
             bad[index] = "empty answer"
         elif earlier != index:
             bad[index] = f"same problem as row {earlier}"
@@ -202,7 +215,7 @@ def _excluded(file: Path | None) -> list[str]:
         raise UserError(f"--exclude {file}: no such file")
     if file.suffix == ".txt":
         return file.read_text().splitlines()
-    rows = read_file(file)
+    rows = read_file(file, "--exclude")
     column = next((column for column in ("problem", "question") if rows and column in rows[0]), None)
     if column is None:
         raise UserError(f"--exclude {file}: needs a column problem or question, or must be a .txt with one a line")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sgrpo_verl.correctness import final_answer
+from sgrpo_verl.answers.reading import final_answer
 
 Row = dict[str, Any]
 LETTERS = "ABCD"
@@ -15,10 +15,10 @@ BOXED_LETTER = "Please reason step by step, and put the letter of the correct ch
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with its answer; ``choices`` are the letters of a multiple choice, else empty."""
+    """A problem with its answer, or several of which any is right; ``choices`` are the letters of a multiple choice."""
 
     text: str
-    answer: str
+    answer: str | list[str]
     choices: str = ""
     difficulty: float | None = None
 
@@ -47,6 +47,14 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
+def _answers(value: Any) -> str | list[str]:
+    """A cell as an answer, or as several; of a solution, what is in its box or behind its ``####``."""
+    if isinstance(value, list | tuple):
+        return [_text(one) for one in value]
+    text = _text(value)
+    return (final_answer(text) or "") if "\\boxed" in text or "####" in text else text
+
+
 def _gsm8k(row: Row, rng: random.Random) -> Problem:
     """The answer stands behind ``####``, with commas in its thousands."""
     _, marker, answer = _text(row["answer"]).rpartition("####")
@@ -71,8 +79,10 @@ def _columns(problem: str, answer: str, difficulty: str | None = None) -> Callab
     """A reader of rows whose problem and answer are columns of their own."""
 
     def read(row: Row, rng: random.Random) -> Problem:
-        level = row[difficulty] if difficulty is not None else None
-        return Problem(_text(row[problem]), _text(row[answer]), difficulty=None if level is None else float(level))
+        level = row.get(difficulty) if difficulty is not None else None
+        return Problem(
+            _text(row.get(problem)), _answers(row.get(answer)), difficulty=None if level is None else float(level)
+        )
 
     return read
 

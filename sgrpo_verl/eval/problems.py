@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from sgrpo_verl.correctness import acceptable_answers, choices_of
 from sgrpo_verl.errors import UserError
 
 
@@ -18,15 +19,15 @@ class Problem:
     index: int  # row in the file
     messages: list[dict[str, str]]
     data_source: str
-    ground_truth: str
-    choices: str  # the letters of a multiple choice, else empty
+    ground_truth: str | list[str]  # several: any is right
+    choices: str | list[str]  # the letters or texts of a multiple choice, else empty
 
 
 def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]]:
     """The problems of each benchmark: ``data/NAME.parquet``; every file of ``data`` where no name is given.
 
     Raises:
-        UserError: a file or one of verl's columns is missing.
+        UserError: a file or one of verl's columns is missing, or a ground truth cannot be one.
     """
     names = names or sorted(file.stem for file in data.glob("*.parquet"))
     if not names:
@@ -46,13 +47,19 @@ def _read(file: Path) -> list[Problem]:
 
 
 def _problem(benchmark: str, index: int, row: dict[str, Any]) -> Problem:
+    data_source = str(row.get("data_source", benchmark))
+    try:
+        truths = acceptable_answers(row["reward_model"]["ground_truth"], data_source)
+    except ValueError as error:
+        raise UserError(f"{benchmark}.parquet, row {index}: {error}") from error
+    choices = (row.get("extra_info") or {}).get("choices")
     return Problem(
         benchmark=benchmark,
         index=index,
         messages=[{"role": message["role"], "content": message["content"]} for message in row["prompt"]],
-        data_source=str(row.get("data_source", benchmark)),
-        ground_truth=str(row["reward_model"]["ground_truth"]),
-        choices=(row.get("extra_info") or {}).get("choices") or "",
+        data_source=data_source,
+        ground_truth=truths[0] if len(truths) == 1 else truths,
+        choices=choices if isinstance(choices, str) else choices_of(choices) or "",
     )
 
 

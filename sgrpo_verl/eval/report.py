@@ -6,12 +6,20 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from sgrpo_verl.answers.checker import SECONDS_PER_CHECK
+
 LENGTHS = ("response", "thought", "answer", "inserted", "trial")
 Figure = dict[str, Any]
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
     """A column for each benchmark and their average; of a budget run, a table a benchmark with a row for each cap."""
+    checks = summary["checks"]
+    if checks["overran"] or checks["lost"]:
+        console.print(
+            f"of {checks['checks']} comparisons, {checks['overran']} overran {SECONDS_PER_CHECK:.0f} seconds and "
+            f"{checks['lost']} lost their process (for want of memory, say); they count as wrong"
+        )
     rows = [(row["cap"], _with_average(row)) for row in summary["rows"]]
     if rows[0][0] is None:
         figures = rows[0][1]

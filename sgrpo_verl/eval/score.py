@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from sgrpo_verl.answers import checker
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import statistics
@@ -32,6 +33,7 @@ def score(out: Path, console: Console) -> dict[str, Any]:
     completions = list(read_lines(out / "completions.jsonl"))
     if not completions:
         raise UserError(f"{out}: no completions.jsonl with completions; `sgrpo eval --out {out}` makes it")
+    before = checker.seen()
     with ThreadPoolExecutor(THREADS) as threads:
         scores = list(
             track(threads.map(_score, completions), total=len(completions), description="scoring", console=console)
@@ -42,7 +44,8 @@ def score(out: Path, console: Console) -> dict[str, Any]:
         for completion, score in zip(completions, scores, strict=True)
     ]
     write_whole(out / "scores.jsonl", "".join(lines))
-    summary = summarize(out, completions, scores)
+    checks = {name: count - before[name] for name, count in checker.seen().items()}
+    summary = {**summarize(out, completions, scores), "checks": checks}
     write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 

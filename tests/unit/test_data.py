@@ -1,5 +1,6 @@
 """``sgrpo data``: each hub schema, what is refused, what is left out, and the record that is kept."""
 
+import gzip
 import json
 import random
 
@@ -13,6 +14,7 @@ from sgrpo_verl.data.overlap import TestSets, normalized
 from sgrpo_verl.data.prepare import Filters, prepare, sha256
 from sgrpo_verl.data.sources import LETTERS, SOURCES
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.problems import read_benchmarks
 from tests.conftest import benchmark_file
 
 # One row in each hub set's own columns, and the problem's beginning and answer that must come of it.
@@ -155,6 +157,103 @@ def test_what_is_refused_names_its_row_and_writes_nothing(tmp_path):
     assert "has no difficulty" in refused("math-train", out, bad, max_difficulty=3.0)
     assert prepare("gsm8k", out, bad, filters=Filters(skip_bad_rows=True)).exists()
     assert json.loads((out / "gsm8k.json").read_text())["removed"] == {"bad row": 2}
+
+
+def prepared(tmp_path, file, name="math-500", columns=None):
+    return pd.read_parquet(prepare(name, tmp_path / "out", file, columns=columns)).to_dict("records")
+
+
+def truths(rows):
+    return [row["reward_model"]["ground_truth"] for row in rows]
+
+
+NUMBERS = ["12345678901234567890", "0.12345678901234567890", "1e3", "-7", "2.50"]
+
+
+def test_numbers_keep_their_digits(tmp_path):
+    lines = "".join(f'{{"problem": "How many {n}?", "answer": {n}}}\n' for n in NUMBERS)
+    (tmp_path / "a.jsonl").write_text(lines)
+    assert truths(prepared(tmp_path, tmp_path / "a.jsonl")) == NUMBERS
+    (tmp_path / "b.json").write_text(f"[{','.join(lines.splitlines())}]")
+    assert truths(prepared(tmp_path, tmp_path / "b.json")) == NUMBERS
+    csv = "problem,answer\n" + "".join(f"How many {n}?,{n}\n" for n in NUMBERS)
+    (tmp_path / "c.csv").write_text(csv)
+    assert truths(prepared(tmp_path, tmp_path / "c.csv")) == NUMBERS
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "json", "csv"])
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, ending):
+    row = '{"problem": "Größer?", "answer": "2"}'
+    text = {"json": f"[{row}]", "csv": "problem,answer\nGrößer?,2\n"}.get(ending, row + "\n")
+    data = text.encode("utf-8-sig")
+    file = tmp_path / f"a.{ending}"
+    file.write_bytes(gzip.compress(data) if ending.endswith("gz") else data)
+    [row] = prepared(tmp_path, file)
+    assert row["prompt"][0]["content"].startswith("Größer?")
+    assert truths([row]) == ["2"]
+
+
+def test_a_broken_line_is_named(tmp_path):
+    good = '{"problem": "One?", "answer": "1"}\n'
+    for text, said in (
+        (good * 2 + '{"problem": "Two"\n', 'line 3 is no JSON (Expecting \',\' delimiter): {"problem": "Two"'),
+        (good + "[1, 2]\n", "line 2 is no object, {…}: [1, 2]"),
+        ("", "the file is empty"),
+        ("\n\n", "the file is empty"),
+    ):
+        (tmp_path / "a.jsonl").write_text(text)
+        assert said in refused("math-500", tmp_path / "out", tmp_path / "a.jsonl")
+    for text, said in (
+        ('{"problem": "One?"}', "one array of objects"),
+        ("[{]", "is no JSON"),
+        (" ", "the file is empty"),
+    ):
+        (tmp_path / "a.json").write_text(text)
+        assert said in refused("math-500", tmp_path / "out", tmp_path / "a.json")
+    for name in ("a.csv", "a.jsonl.gz"):
+        (tmp_path / name).write_bytes(b"" if name.endswith("csv") else gzip.compress(b""))
+        assert "the file is empty" in refused("math-500", tmp_path / "out", tmp_path / name)
+    (tmp_path / "b.jsonl.gz").write_text("no gzip")
+    assert "cannot be read as .jsonl.gz" in refused("math-500", tmp_path / "out", tmp_path / "b.jsonl.gz")
+
+
+def test_several_acceptable_answers_stay_several(tmp_path):
+    file = write(
+        tmp_path / "a.jsonl",
+        [{"problem": "One and one?", "answer": ["2", "two"]}, {"problem": "Two and one?", "answer": "3"}],
+    )
+    rows = prepared(tmp_path, file)
+    assert [list(truth) for truth in truths(rows)] == [["2", "two"], ["3"]]
+    assert compute_score("", "\\boxed{two}", truths(rows)[0]) == 1.0
+    assert [problem.ground_truth for problem in read_benchmarks(tmp_path / "out", ("math-500",))["math-500"]] == [
+        ["2", "two"],
+        "3",
+    ]
+    pd.read_parquet(tmp_path / "out/math-500.parquet").to_parquet(tmp_path / "b.parquet")
+    empty = write(tmp_path / "c.jsonl", [{"problem": "One and one?", "answer": ["2", ""]}])
+    assert "row 0: empty answer" in refused("math-500", tmp_path / "out2", empty)
+
+
+def test_columns_that_are_called_otherwise(tmp_path):
+    rows = [
+        {"Problem": "How far?", "Solution": "So $\\boxed{\\frac{1}{2}}$."},
+        {"Problem": "How long?", "Solution": "#### 4"},
+    ]
+    file = write(tmp_path / "a.jsonl", rows)
+    message = refused("math-500", tmp_path / "out", file)
+    assert "no column 'problem', 'answer' (there are Problem, Solution)" in message
+    assert "looked for problem, answer" in message
+    assert "--columns problem=…,answer=…" in message
+    mapped = prepared(tmp_path, file, columns={"problem": "Problem", "answer": "Solution"})
+    assert truths(mapped) == ["\\frac{1}{2}", "4"]
+    assert json.loads((tmp_path / "out/math-500.json").read_text())["columns"] == {
+        "problem": "Problem",
+        "answer": "Solution",
+    }
+    with pytest.raises(
+        UserError, match=r"--columns: .*a\.jsonl has no column 'Answer' \(there are Problem, Solution\)"
+    ):
+        prepare("math-500", tmp_path / "out3", file, columns={"problem": "Problem", "answer": "Answer"})
 
 
 def deepmath(problem, difficulty=5.0):
