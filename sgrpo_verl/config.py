@@ -16,6 +16,7 @@ from sgrpo_verl.packed.settings import check_packed, choose_packed_attention
 ADV_ESTIMATOR = "sgrpo"
 AGENT_LOOP_MANAGER = "sgrpo_verl.rollout.manager.SerialGroupManager"
 SINGLE_TURN_AGENT = "single_turn_agent"
+THINK_START = "<think>"
 THINK_END = "</think>"
 EXIT_PROMPT = f"Time is limited, stop thinking and start answering.\n{THINK_END}\n\n"
 DEFAULT_NUM_EXITS = 8
@@ -34,6 +35,7 @@ class SGRPOConfig:
     reward: str = "decay"  # schedule: decay, all_one, shortest_one or a registered one
     decay_base: float = 2.0  # the 2 in 1 / 2^(N_right − 1)
     exit_prompt: str = EXIT_PROMPT  # put after the cut thought
+    think_start: str = THINK_START  # what opens a thought, where the model writes it; empty: nothing does
     think_end: str = THINK_END  # what closes a thought
     exit_sampling: str = "uniform"  # uniform or even
     answer_length: int = DEFAULT_ANSWER_LENGTH  # most tokens of an early exit's answer
@@ -53,6 +55,10 @@ class SGRPOConfig:
             )
         if not isinstance(self.think_end, str) or not self.think_end:
             raise _error("think_end", self.think_end, f"must be the text that closes a thought, such as {THINK_END!r}")
+        if not isinstance(self.think_start, str):
+            raise _error(
+                "think_start", self.think_start, f"must be the text that opens a thought, such as {THINK_START!r}"
+            )
         if not isinstance(self.exit_prompt, str) or self.think_end not in self.exit_prompt:
             raise _error("exit_prompt", self.exit_prompt, f"must contain think_end ({self.think_end!r})")
         if "\\n" in self.exit_prompt:

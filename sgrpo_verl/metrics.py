@@ -14,6 +14,7 @@ def row_notes(
     *,
     exit_index: int | None,
     exit_position: int | None,
+    kept: int | None,
     thought_length: int,
     response_length: int,
     closed: bool,
@@ -27,7 +28,8 @@ def row_notes(
 ) -> dict[str, Any]:
     """What a row's tag says of it; lengths and positions in tokens, times in seconds.
 
-    ``exit_index`` counts the exits of a group from 1 and ``exit_position`` is P_i; both are None for the full response.
+    ``exit_index`` counts the exits of a group from 1 and ``exit_position`` is P_i; ``kept`` is how much of the full
+    response an exit's row starts with, P_i and what opens the thought. All are None for the full response.
     ``cached_share`` is the part of an exit's prompt that the server had in its prefix cache, None where it is not told.
     """
     return dict(locals())
@@ -80,6 +82,20 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics
+
+
+def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
+    """Why a run whose responses mostly have no thought learns nothing; None if they have one."""
+    without = metrics.get("sgrpo/no_thought", 0.0)
+    if without <= 0.5:
+        return None
+    settings = config.algorithm.sgrpo
+    return (
+        f"{without:.0%} of the first step's responses have no thought: their groups are the full response alone, and "
+        "teach nothing. Either the chat template switches thinking off (see data.apply_chat_template_kwargs, such as "
+        f"enable_thinking=false), or the model writes its thoughts otherwise than algorithm.sgrpo.think_start="
+        f"{settings.think_start!r} and think_end={settings.think_end!r} say"
+    )
 
 
 def check_metrics(reward_workers: Sequence[Any]) -> dict[str, float]:

@@ -65,11 +65,14 @@ def _add_metrics(trainer_base: ModuleType) -> None:
     def compute_metrics(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
         result = wrapped(*args, **kwargs)
         if str(instance.config.algorithm.adv_estimator) == "sgrpo":
-            from sgrpo_verl.metrics import check_metrics, notes_of, serial_group_metrics
+            from sgrpo_verl.metrics import check_metrics, notes_of, nothing_to_cut, serial_group_metrics
 
             arguments = signature.bind(*args, **kwargs).arguments
             batch = arguments["batch"]
-            arguments["metrics"].update(serial_group_metrics(batch.tags))
+            ours = serial_group_metrics(batch.tags)
+            if not hasattr(instance, "_sgrpo_notes") and (warning := nothing_to_cut(ours, instance.config)):
+                logger.warning(warning)
+            arguments["metrics"].update(ours)
             arguments["metrics"].update(check_metrics(instance.get_reward_handles() or []))
             instance._sgrpo_notes = {key: notes_of(tag) for key, tag in zip(batch.keys, batch.tags, strict=True)}
         return result

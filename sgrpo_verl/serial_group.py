@@ -10,21 +10,65 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+LONGEST_TAIL = 32  # tokens of a prompt that can hold the end of a closed thought
 Decode = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True)
-class ThoughtSpan:
-    """Where the thought of a response ends and its answer starts, in tokens.
+class ThoughtFormat:
+    """How a model writes its thoughts, and what ends its responses."""
 
-    ``response[:thought_end]`` is the thought T_1 … T_n without what closes it, ``response[answer_start:]`` the answer
-    C_0. Not closed: the whole response is the thought (an end-of-sequence token apart), and there is no answer.
+    think_start: str  # opens a thought; absent from a response where the chat template wrote it
+    think_end: str  # closes a thought
+    think_start_ids: Sequence[int]
+    think_end_ids: Sequence[int]
+    eos_ids: frozenset[int]  # every token that ends a response, see ``eos_ids``
+    decode: Decode  # keeps special tokens
+
+    @classmethod
+    def of(cls, tokenizer: Any, think_start: str, think_end: str, eos_ids: frozenset[int]) -> "ThoughtFormat":
+        """The format as a Hugging Face tokenizer writes it."""
+        start_ids, end_ids = (tokenizer.encode(text, add_special_tokens=False) for text in (think_start, think_end))
+        return cls(think_start, think_end, start_ids, end_ids, eos_ids, tokenizer.decode)
+
+    def without_end(self, token_ids: Sequence[int]) -> list[int]:
+        """Token ids without the end-of-sequence tokens behind them."""
+        end = len(token_ids)
+        while end and token_ids[end - 1] in self.eos_ids:
+            end -= 1
+        return list(token_ids[:end])
+
+
+def eos_ids(tokenizer: Any, generation_config: Any) -> frozenset[int]:
+    """Every token that ends a response: the generation config's, of which there may be several, and the tokenizer's.
+
+    These are what vLLM stops at. They need not be special tokens of the tokenizer, nor is each of those one of them.
+    """
+    configured = getattr(generation_config, "eos_token_id", None)
+    several = configured if isinstance(configured, list | tuple) else [configured]
+    return frozenset(one for one in (*several, tokenizer.eos_token_id) if one is not None)
+
+
+@dataclass(frozen=True)
+class ThoughtSpan:
+    """Where the thought of a response starts and ends and its answer starts, in tokens.
+
+    ``response[thought_start:thought_end]`` is the thought T_1 … T_n without what opens and closes it,
+    ``response[answer_start:]`` the answer C_0. Not closed: the whole response is the thought (an end-of-sequence token
+    apart), and there is no answer. A thought that is nothing but white space is no thought: its length is 0.
     """
 
+    thought_start: int
     thought_end: int
     answer_start: int
     closed: bool
+
+    @property
+    def thought_length(self) -> int:
+        """n."""
+        return self.thought_end - self.thought_start
 
 
 @dataclass(frozen=True)
@@ -38,27 +82,45 @@ class Row:
     exit_position: int | None  # P_i, in tokens of the thought; None for the full response
 
 
-def find_thought(
-    response_ids: Sequence[int], think_end: str, think_end_ids: Sequence[int], eos_ids: frozenset[int], decode: Decode
-) -> ThoughtSpan:
-    """Find ``think_end`` in a sampled response: its tokens, or its text where they merged with their neighbours.
+def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: ThoughtFormat) -> ThoughtSpan:
+    """The thought of a sampled response, between its opening tag, where it writes one, and the first closing tag.
 
-    Nothing is encoded again: positions always fall between two sampled tokens.
+    The tags are found by their tokens, or by their text where they merged with their neighbours. Nothing is encoded
+    again: positions always fall between two sampled tokens. A prompt that ends on a closed thought (a chat template
+    that switches thinking off) leaves only an answer.
     """
-    response, closing = list(response_ids), list(think_end_ids)
+    if form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip().endswith(form.think_end):
+        return ThoughtSpan(0, 0, 0, closed=True)
+    response = list(response_ids)
+    end, answer_start, closed = _find_end(response, form)
+    start = min(_find_start(response[:end], form), end)
+    if not form.decode(response[start:end]).strip():
+        start = end
+    return ThoughtSpan(start, end, answer_start, closed)
+
+
+def _find_end(response: list[int], form: ThoughtFormat) -> tuple[int, int, bool]:
+    """Where the thought ends, where the answer starts, and whether the thought is closed."""
+    closing = list(form.think_end_ids)
     for start in range(len(response) - len(closing) + 1):
         if response[start : start + len(closing)] == closing:
-            return ThoughtSpan(start, start + len(closing), closed=True)
-    if think_end in (text := decode(response)):
-        return _find_in_text(response, text.index(think_end), think_end, decode)
-    end = len(response)
-    while end and response[end - 1] in eos_ids:
-        end -= 1
-    return ThoughtSpan(end, len(response), closed=False)
+            return start, start + len(closing), True
+    if form.think_end in (text := form.decode(response)):
+        return *_find_in_text(response, text.index(form.think_end), form.think_end, form.decode), True
+    return len(form.without_end(response)), len(response), False
 
 
-def _find_in_text(response: list[int], start: int, think_end: str, decode: Decode) -> ThoughtSpan:
-    """The span when ``think_end`` starts at character ``start`` of the text but is no token sequence of its own."""
+def _find_start(thought: list[int], form: ThoughtFormat) -> int:
+    """The tokens of the opening tag that a thought starts with, white space before it included; 0 if it has none."""
+    opening = list(form.think_start_ids)
+    if not opening or not form.decode(thought).lstrip().startswith(form.think_start):
+        return 0
+    counts = range(len(thought) + 1)
+    return bisect_left(counts, True, key=lambda count: form.think_start in form.decode(thought[:count]))
+
+
+def _find_in_text(response: list[int], start: int, think_end: str, decode: Decode) -> tuple[int, int]:
+    """Thought's end and answer's start where ``think_end``, at character ``start``, is no token sequence of its own."""
     # Both questions are monotonic in the number of tokens, so a few decodes answer them.
     counts = range(len(response) + 1)
     answer_start = bisect_left(counts, True, key=lambda count: think_end in decode(response[:count]))
@@ -68,7 +130,7 @@ def _find_in_text(response: list[int], start: int, think_end: str, decode: Decod
         after.strip()
     ):  # the closing token holds the answer's beginning too: an answer with a stray ">" beats half an answer
         answer_start -= 1
-    return ThoughtSpan(thought_end, answer_start, closed=True)
+    return thought_end, answer_start
 
 
 def exit_seed(seed: int, global_step: int, prompt_index: object, prompt_ids: Sequence[int]) -> int:
@@ -112,15 +174,19 @@ def exit_row(
     answer_ids: Sequence[int],
     answer_log_probs: Sequence[float] | None,
     train_exit_prompt: bool = False,
+    thought_start: int = 0,
 ) -> Row:
-    """The early exit at P_i: T_1 … T_{P_i}, the exit prompt, C_i; the exit prompt's mask is 0 unless trained on."""
-    inserted = len(exit_prompt_ids)
+    """The early exit at P_i: T_1 … T_{P_i}, the exit prompt, C_i; the exit prompt's mask is 0 unless trained on.
+
+    ``thought_start`` is where T_1 stands in the full response: what opens the thought stays before it.
+    """
+    inserted, cut = len(exit_prompt_ids), thought_start + exit_position
     log_probs = None
     if full.log_probs is not None and answer_log_probs is not None:
-        log_probs = [*full.log_probs[:exit_position], *[0.0] * inserted, *answer_log_probs]
+        log_probs = [*full.log_probs[:cut], *[0.0] * inserted, *answer_log_probs]
     return Row(
-        [*full.response_ids[:exit_position], *exit_prompt_ids, *answer_ids],
-        [*full.response_mask[:exit_position], *[int(train_exit_prompt)] * inserted, *[1] * len(answer_ids)],
+        [*full.response_ids[:cut], *exit_prompt_ids, *answer_ids],
+        [*full.response_mask[:cut], *[int(train_exit_prompt)] * inserted, *[1] * len(answer_ids)],
         log_probs,
         list(answer_ids),
         exit_position,

@@ -57,7 +57,7 @@ def _install(agent_loop: ModuleType) -> None:
         async def note(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
             row = await wrapped(*args, **kwargs)
             prompt = len(row.output.prompt_ids) + len(row.output.response_ids) - len(row.answer_ids)
-            prefix = len(row.output.prompt_ids) + row.exit_position
+            prefix = len(row.output.prompt_ids) + row.exit_position  # this model writes no opening tag
             with open(path, "a") as file:
                 file.write(json.dumps({"prefix": prefix, "cached": round(row.cached_share * prompt)}) + "\n")
             return row

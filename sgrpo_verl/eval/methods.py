@@ -7,9 +7,10 @@ completions. So one engine runs those of a thousand problems side by side, and a
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sgrpo_verl.serial_group import ThoughtSpan, find_thought
+from sgrpo_verl.serial_group import LONGEST_TAIL, ThoughtFormat, ThoughtSpan, find_thought
 
 
 @dataclass(frozen=True)
@@ -63,34 +64,32 @@ class Reasoner:
     exit_prompt: str
     max_tokens: int  # of a response
     answer_tokens: int  # of an answer after a thought that the method ended
+    eos_ids: frozenset[int]  # every token that ends a response
+
+    @cached_property
+    def form(self) -> ThoughtFormat:
+        return ThoughtFormat.of(self.tokenizer, self.think_start, self.think_end, self.eos_ids)
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False)
 
     def find(self, response_ids: Sequence[int], prompt_ids: Sequence[int]) -> ThoughtSpan:
-        """Where the thought ends. A prompt that closes it already (thinking switched off) leaves only an answer."""
-        tail = self.tokenizer.decode(list(prompt_ids)[-32:]).rstrip()
-        if tail.endswith(self.think_end):
-            return ThoughtSpan(0, 0, closed=True)
-        return find_thought(
-            response_ids,
-            self.think_end,
-            self.encode(self.think_end),
-            frozenset(self.tokenizer.all_special_ids),
-            self.tokenizer.decode,
-        )
+        """Where the thought is, as in training."""
+        return find_thought(prompt_ids, response_ids, self.form)
 
     def opened(self, prompt_ids: list[int]) -> list[int]:
         """The prompt with its thought opened: by its template, or else here."""
-        if self.tokenizer.decode(prompt_ids[-32:]).rstrip().endswith(self.think_start):
+        if self.tokenizer.decode(prompt_ids[-LONGEST_TAIL:]).rstrip().endswith(self.think_start):
             return prompt_ids
         return [*prompt_ids, *self.encode(f"{self.think_start}\n")]
 
+    @property
+    def tag_tokens(self) -> int:
+        """Most tokens of what opens and closes a thought; a line break may follow the first."""
+        return len(self.encode(f"{self.think_start}\n")) + len(self.encode(self.think_end))
+
     def text(self, token_ids: Sequence[int]) -> str:
-        end = len(token_ids)
-        while end and token_ids[end - 1] in self.tokenizer.all_special_ids:
-            end -= 1
-        return self.tokenizer.decode(list(token_ids[:end]))
+        return self.tokenizer.decode(self.form.without_end(token_ids))
 
 
 def _own(reasoner: Reasoner, prompt_ids: list[int], response_ids: list[int], cut: bool, **more: Any) -> Completion:
@@ -98,10 +97,10 @@ def _own(reasoner: Reasoner, prompt_ids: list[int], response_ids: list[int], cut
     span = reasoner.find(response_ids, prompt_ids)
     answer_ids = response_ids[span.answer_start :]
     return Completion(
-        thought=reasoner.text(response_ids[: span.thought_end]),
+        thought=reasoner.text(response_ids[span.thought_start : span.thought_end]),
         answer=reasoner.text(answer_ids),
         response_tokens=len(response_ids),
-        thought_tokens=span.thought_end,
+        thought_tokens=span.thought_length,
         answer_tokens=len(answer_ids),
         inserted_tokens=0,
         closed=span.closed,
@@ -115,13 +114,16 @@ def _exit_request(reasoner: Reasoner, prompt_ids: list[int], thought_ids: list[i
     return Request([*prompt_ids, *thought_ids, *reasoner.encode(closing)], reasoner.answer_tokens)
 
 
-def _exited(reasoner: Reasoner, thought_ids: list[int], closing: str, answer: Generated, **more: Any) -> Completion:
-    """A response whose thought the method ended."""
+def _exited(
+    reasoner: Reasoner, prompt_ids: list[int], thought_ids: list[int], closing: str, answer: Generated, **more: Any
+) -> Completion:
+    """A response whose thought the method ended; ``thought_ids`` have its opening tag if the model wrote it."""
+    span = reasoner.find(thought_ids, prompt_ids)
     return Completion(
-        thought=reasoner.text(thought_ids),
+        thought=reasoner.text(thought_ids[span.thought_start :]),
         answer=reasoner.text(answer.token_ids),
         response_tokens=len(thought_ids) + len(answer.token_ids),
-        thought_tokens=len(thought_ids),
+        thought_tokens=span.thought_length,
         answer_tokens=len(answer.token_ids),
         inserted_tokens=len(reasoner.encode(closing)),
         closed=True,
@@ -143,16 +145,16 @@ def budget(reasoner: Reasoner, prompt_ids: list[int], caps: Sequence[int]) -> Me
     A cap limits the thought; the answer has its own ``answer_tokens``, whether forced or not. One thought serves every
     cap: the prefix of a sample is a sample.
     """
-    limit = max(caps) + len(reasoner.encode(reasoner.think_end)) + reasoner.answer_tokens
+    limit = max(caps) + reasoner.tag_tokens + reasoner.answer_tokens
     [response] = yield [Request(prompt_ids, limit)]
     ids = response.token_ids
     span = reasoner.find(ids, prompt_ids)
-    own = {cap for cap in caps if span.thought_end <= cap and (span.closed or not response.cut)}
-    forced = [cap for cap in caps if cap not in own]
-    answers = yield [_exit_request(reasoner, prompt_ids, ids[:cap], reasoner.exit_prompt) for cap in forced]
+    own = {cap for cap in caps if span.thought_length <= cap and (span.closed or not response.cut)}
+    forced = {cap: ids[: span.thought_start + cap] for cap in caps if cap not in own}
+    answers = yield [_exit_request(reasoner, prompt_ids, cut, reasoner.exit_prompt) for cut in forced.values()]
     completions = {
-        cap: _exited(reasoner, ids[:cap], reasoner.exit_prompt, answer, cap=cap)
-        for cap, answer in zip(forced, answers, strict=True)
+        cap: _exited(reasoner, prompt_ids, cut, reasoner.exit_prompt, answer, cap=cap)
+        for (cap, cut), answer in zip(forced.items(), answers, strict=True)
     }
     for cap in own:
         kept = ids[: span.answer_start + reasoner.answer_tokens]
@@ -163,21 +165,23 @@ def budget(reasoner: Reasoner, prompt_ids: list[int], caps: Sequence[int]) -> Me
 def truncate_like(reasoner: Reasoner, prompt_ids: list[int], thought_tokens: int) -> Method:
     """Hard truncation: the thought is cut at a given length, and an answer forced; a shorter thought ends by itself."""
     ids: list[int] = []
+    opening = 0
     if thought_tokens:
-        [start] = yield [Request(prompt_ids, thought_tokens + len(reasoner.encode(reasoner.think_end)))]
+        [start] = yield [Request(prompt_ids, thought_tokens + reasoner.tag_tokens)]
         ids = start.token_ids
         span = reasoner.find(ids, prompt_ids)
         if not span.closed and not start.cut:
             return [_own(reasoner, prompt_ids, ids, cut=False)]
-        if span.closed and span.thought_end <= thought_tokens:
+        opening = span.thought_start
+        if span.closed and span.thought_length <= thought_tokens:
             kept = ids[: span.answer_start]
             [answer] = yield [Request([*prompt_ids, *kept], reasoner.answer_tokens)]
             return [_own(reasoner, prompt_ids, [*kept, *answer.token_ids], answer.cut)]
     elif prompt_ids != (opened := reasoner.opened(prompt_ids)):
         return (yield from _without_thought(reasoner, opened))
-    thought_ids = ids[:thought_tokens]
+    thought_ids = ids[: opening + thought_tokens]
     [answer] = yield [_exit_request(reasoner, prompt_ids, thought_ids, reasoner.exit_prompt)]
-    return [_exited(reasoner, thought_ids, reasoner.exit_prompt, answer)]
+    return [_exited(reasoner, prompt_ids, thought_ids, reasoner.exit_prompt, answer)]
 
 
 def no_think(reasoner: Reasoner, prompt_ids: list[int]) -> Method:
@@ -187,7 +191,7 @@ def no_think(reasoner: Reasoner, prompt_ids: list[int]) -> Method:
 
 def _without_thought(reasoner: Reasoner, opened_ids: list[int]) -> Method:
     [answer] = yield [_exit_request(reasoner, opened_ids, [], reasoner.exit_prompt)]
-    return [_exited(reasoner, [], reasoner.exit_prompt, answer)]
+    return [_exited(reasoner, opened_ids, [], reasoner.exit_prompt, answer)]
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,7 @@ def deer(reasoner: Reasoner, prompt_ids: list[int], settings: Deer) -> Method:
             return [
                 _exited(
                     reasoner,
+                    prompt_ids,
                     before,
                     settings.closing,
                     answer,
@@ -257,7 +262,7 @@ def confidence(trial: Generated, reasoner: Reasoner, inducer: str) -> float:
     has confidence 0.
     """
     braces = inducer.endswith("{")
-    ids = [token for token in trial.token_ids if token not in reasoner.tokenizer.all_special_ids]
+    ids = [token for token in trial.token_ids if token not in reasoner.eos_ids]
     ends = [_answer_end(reasoner.tokenizer.decode(ids[: count + 1]), braces) for count in range(len(ids))]
     last = next((count for count, end in enumerate(ends) if end is not None), None)
     if last is None:

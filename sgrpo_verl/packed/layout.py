@@ -21,6 +21,7 @@ class Packing:
     position_ids: torch.Tensor  # (groups, packed length), jagged; each token's position in its row
     visible: torch.Tensor  # (1, 1, packed tokens, 3): prefix start, prefix end, own segment's start; see attention.py
     source: torch.Tensor  # (tokens of the rows,): where each of them is among the packed tokens
+    segments: torch.Tensor  # (segments, 4), on the CPU: start, end, prefix start, prefix end; see flex.py
 
     def to_rows(self, values: torch.Tensor, row_offsets: torch.Tensor) -> torch.Tensor:
         """What a model says of every packed token, (groups, packed length) jagged, as (rows, row length) jagged."""
@@ -46,10 +47,14 @@ def packed_length(rows: list[torch.Tensor]) -> int:
     return len(last) + sum(len(row) - _branch_start(row, last) for row in others)
 
 
-def pack(input_ids: torch.Tensor, groups: list[list[int]]) -> Packing:
-    """Pack rows of tokens, (rows, row length) jagged, where each group is put together and groups stay apart."""
+def pack(input_ids: torch.Tensor, groups: list[list[int]], multiple: int = 1) -> Packing:
+    """Pack rows of tokens, (rows, row length) jagged, where each group is put together and groups stay apart.
+
+    The whole is padded to a ``multiple`` of tokens, if that is more than 1, and to two of them at least, with a segment
+    of zeros that no row is read from: torch would compile a kernel of its own for the length of one block.
+    """
     rows = input_ids.cpu().unbind()
-    packed_ids, packed_positions, visible, lengths = [], [], [], []
+    packed_ids, packed_positions, visible, lengths, segments = [], [], [], [], []
     source: list[torch.Tensor] = [torch.empty(0)] * len(rows)
     begin = 0  # of the group, among all packed tokens
     for group in groups:
@@ -63,9 +68,16 @@ def pack(input_ids: torch.Tensor, groups: list[list[int]]) -> Packing:
             packed_positions.append(torch.arange(cut, len(row)))
             visible.append(torch.tensor([begin, begin + cut, end]).expand(len(own), 3))
             source[index] = torch.cat([torch.arange(begin, begin + cut), own])
+            segments.append([end, end + len(own), begin, begin + cut])
             end += len(own)
         lengths.append(end - begin)
         begin = end
+    if padding := max(-begin % multiple, 2 * multiple - begin if multiple > 1 else 0):
+        packed_ids.append(torch.zeros(padding, dtype=torch.int64))
+        packed_positions.append(torch.arange(padding))
+        visible.append(torch.full((padding, 3), begin))
+        segments.append([begin, begin + padding, begin, begin])
+        lengths[-1] += padding
     offsets = torch.tensor([0, *lengths]).cumsum(0).to(input_ids.device)
 
     def on_device(tensors: list[torch.Tensor]) -> torch.Tensor:
@@ -76,6 +88,7 @@ def pack(input_ids: torch.Tensor, groups: list[list[int]]) -> Packing:
         torch.nested.nested_tensor_from_jagged(on_device(packed_positions), offsets),
         on_device(visible)[None, None],
         on_device(source),
+        torch.tensor(segments),
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from verl.workers.rollout.replica import TokenOutput
 from sgrpo_verl.config import SGRPOConfig
 from sgrpo_verl.serial_group import (
     Row,
+    ThoughtFormat,
     ThoughtSpan,
     draw_exit_positions,
     exit_row,
@@ -75,14 +76,17 @@ class _OneRequestId:
 
 @register(SERIAL_GROUP_AGENT)
 class SerialGroupAgentLoop(SingleTurnAgentLoop):
-    """S-GRPO's two rollout phases for one prompt (PAPER: full thought rollout, early-exit rollout)."""
+    """S-GRPO's two rollout phases for one prompt: the full thought, then its early exits."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, eos_ids: Sequence[int], **kwargs: Any):
+        """``eos_ids``: every token that ends a response; the worker puts it into verl's registry of agent loops."""
         super().__init__(*args, **kwargs)
         self.tokenizer: Any = self.tokenizer  # verl annotates it with its factory
         self.settings = SGRPOConfig.of(self.config)
         self.exit_prompt_ids = self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False)
-        self.think_end_ids = self.tokenizer.encode(self.settings.think_end, add_special_tokens=False)
+        self.form = ThoughtFormat.of(
+            self.tokenizer, self.settings.think_start, self.settings.think_end, frozenset(eos_ids)
+        )
 
     async def process_multi_modal_info(self, messages: list[dict]) -> dict:
         multi_modal_data = await super().process_multi_modal_info(messages)
@@ -105,16 +109,10 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         started = time.time()
         full_output = await super().run(sampling_params, **kwargs)
         finished = time.time()
-        span = find_thought(
-            full_output.response_ids,
-            self.settings.think_end,
-            self.think_end_ids,
-            frozenset(self.tokenizer.all_special_ids),
-            self.tokenizer.decode,
-        )
+        span = find_thought(full_output.prompt_ids, full_output.response_ids, self.form)
         full = full_row(full_output.response_ids, full_output.response_mask, full_output.response_logprobs, span)
         exits = await gather_all(
-            self._early_exit(full_output, full, position, sampling_params, kwargs)
+            self._early_exit(full_output, full, span, position, sampling_params, kwargs)
             for position in self._exit_positions(span, full_output.prompt_ids, kwargs)
         )
         if not full_output.response_ids:  # verl cannot store an empty row: one masked token stands for it
@@ -128,19 +126,24 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         """P_1 < … < P_m, of what leaves room for the exit prompt and an answer."""
         room = self.response_length - len(self.exit_prompt_ids) - self.settings.answer_length
         seed = exit_seed(self.rollout_config.seed, int(kwargs["global_steps"]), kwargs.get("index"), prompt_ids)
-        positions = min(span.thought_end, room)
-        return draw_exit_positions(positions, self.settings.num_exits, self.settings.exit_sampling, seed)
+        positions = min(span.thought_length, room - span.thought_start)
+        return draw_exit_positions(max(0, positions), self.settings.num_exits, self.settings.exit_sampling, seed)
 
     async def _early_exit(
         self,
         full_output: AgentLoopOutput,
         full: Row,
+        span: ThoughtSpan,
         position: int,
         sampling_params: dict[str, Any],
         kwargs: dict[str, Any],
     ) -> GeneratedRow:
         """Cut the thought at ``position``, insert the exit prompt, and let the policy answer."""
-        prompt_ids = [*full_output.prompt_ids, *full.response_ids[:position], *self.exit_prompt_ids]
+        prompt_ids = [
+            *full_output.prompt_ids,
+            *full.response_ids[: span.thought_start + position],
+            *self.exit_prompt_ids,
+        ]
         started = time.time()
         answer = await self.server_manager.generate(
             request_id=f"exit-{position}",  # sent under the thought's own, see _OneRequestId
@@ -162,6 +165,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
             answer_ids,
             None if log_probs is None else log_probs[:answer_length],
             self.settings.train_exit_prompt,
+            span.thought_start,
         )
         output = full_output.model_copy(
             update={
@@ -172,7 +176,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
                 "metrics": full_output.metrics.model_copy(update={"generate_sequences": finished - started}),
             }
         )
-        cut = len(answer_ids) == answer_length and answer_ids[-1] not in self.tokenizer.all_special_ids
+        cut = len(answer_ids) == answer_length and answer_ids[-1] not in self.form.eos_ids
         cached = answer.extra_fields.get("num_cached_tokens")
         cached_share = None if cached is None else cached / len(prompt_ids)
         return GeneratedRow(output, answer_ids, position, cut, cached_share, started, finished)

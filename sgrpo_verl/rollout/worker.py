@@ -6,7 +6,7 @@ from typing import Any
 import torch
 import transfer_queue as tq
 from ray.exceptions import ActorDiedError
-from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, _agent_loop_registry
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
@@ -15,6 +15,7 @@ from sgrpo_verl.decay import get_reward_schedule, is_correct
 from sgrpo_verl.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
+from sgrpo_verl.serial_group import ThoughtFormat, eos_ids
 
 FAILURES_IN_A_ROW = 32  # sessions; verl draws another prompt for each that fails, without end
 # verl's class is a Ray actor already; this is the plain one underneath.
@@ -32,6 +33,11 @@ class SerialGroupWorker(_StockWorker):
         super().__init__(*args, **kwargs)
         self.settings = SGRPOConfig.of(self.config)
         self.reward_schedule = get_reward_schedule(self.settings.reward)
+        ending = eos_ids(self.tokenizer, self.model_config.generation_config)
+        self.form = ThoughtFormat.of(self.tokenizer, self.settings.think_start, self.settings.think_end, ending)
+        _agent_loop_registry[SERIAL_GROUP_AGENT]["eos_ids"] = sorted(
+            ending
+        )  # verl makes a loop for each prompt from it
         self._failures = 0  # in a row
         self._lost, self._reason = asyncio.Event(), ""
         exit_prompt_length = len(self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False))
@@ -99,16 +105,18 @@ class SerialGroupWorker(_StockWorker):
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
         """Whether a row is correct by its own answer, through whatever reward set-up the user has configured."""
-        scored = row.output
-        if self.settings.score == "answer":
-            scored = scored.model_copy(
-                update={
-                    "response_ids": row.answer_ids,
-                    "response_mask": [1] * len(row.answer_ids),
-                    "response_logprobs": None,
-                }
-            )
-        scored = scored.model_copy(update={"reward_score": None, "extra_fields": dict(row.output.extra_fields)})
+        judged = row.answer_ids if self.settings.score == "answer" else row.output.response_ids
+        # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
+        judged = self.form.without_end(judged) or judged
+        scored = row.output.model_copy(
+            update={
+                "response_ids": judged,
+                "response_mask": [1] * len(judged),
+                "response_logprobs": None,
+                "reward_score": None,
+                "extra_fields": dict(row.output.extra_fields),
+            }
+        )
         await self._compute_score([scored], kwargs=kwargs)
         reward_info = scored.extra_fields.get("reward_extra_info") or {}
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
@@ -153,7 +161,7 @@ class SerialGroupWorker(_StockWorker):
     ) -> dict[str, Any]:
         """A row's tag: what verl's trainer balances and dates rows by, and our notes on it."""
         prompt_length, response_length = len(row.output.prompt_ids), len(row.output.response_ids)
-        thought_length = group.span.thought_end
+        thought_length, thought_start = group.span.thought_length, group.span.thought_start
         return {
             "status": "success",
             "prompt_len": prompt_length,
@@ -165,6 +173,7 @@ class SerialGroupWorker(_StockWorker):
             TAG: row_notes(
                 exit_index=None if row.exit_position is None else position + 1,
                 exit_position=row.exit_position,
+                kept=None if row.exit_position is None else thought_start + row.exit_position,
                 thought_length=thought_length,
                 response_length=len(row.output.response_ids),
                 closed=group.span.closed,

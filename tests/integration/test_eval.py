@@ -45,7 +45,8 @@ def engine(reasoner):
 
 @pytest.fixture(scope="module")
 def model(engine):
-    return Reasoner(engine.tokenizer, "<think>", THINK_END, EXIT_PROMPT, MAX_TOKENS, ANSWER_TOKENS)
+    ending = frozenset([engine.tokenizer.eos_token_id])
+    return Reasoner(engine.tokenizer, "<think>", THINK_END, EXIT_PROMPT, MAX_TOKENS, ANSWER_TOKENS, ending)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 from sgrpo_verl.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.serial_group import draw_exit_positions, exit_row, find_thought, full_row
+from sgrpo_verl.serial_group import ThoughtFormat, draw_exit_positions, exit_row, find_thought, full_row
 from tests.conftest import ROOT
 from tests.families import FAMILIES
 
@@ -88,18 +88,22 @@ def test_a_models_template_goes_through_the_serial_group(family):
     assert (prompt + family.opening).count("<think>") == 1
     assert encode(".\n") != encode(".") + encode("\n"), "line breaks merge as in Qwen's tokenizers"
 
-    thought, answer = family.opening + "So, it is 8.\n\nWait, check again.\nIt is 8.\n", "\n\nAnswer: 8"
-    response = [*encode(thought + THINK_END + answer), tokenizer.eos_token_id]
-    span = find_thought(response, THINK_END, think_end_ids, frozenset(tokenizer.all_special_ids), tokenizer.decode)
+    thought, answer = "\nSo, it is 8.\n\nWait, check again.\nIt is 8.\n", "\n\nAnswer: 8"
+    opening = family.opening.rstrip()
+    response = [*encode(opening + thought + THINK_END + answer), tokenizer.eos_token_id]
+    form = ThoughtFormat.of(tokenizer, "<think>", THINK_END, frozenset([tokenizer.eos_token_id]))
+    span = find_thought(encode(prompt), response, form)
     assert span.closed
-    assert tokenizer.decode(response[: span.thought_end]) == thought
+    assert tokenizer.decode(response[: span.thought_start]) == opening
+    assert tokenizer.decode(response[span.thought_start : span.thought_end]) == thought
     assert tokenizer.decode(response[span.answer_start :], skip_special_tokens=True) == answer
     full = full_row(response, [1] * len(response), None, span)
     answer_ids = [*encode("Answer: 8"), tokenizer.eos_token_id]
-    for position in draw_exit_positions(span.thought_end, span.thought_end, "even", 0):
-        row = exit_row(full, position, exit_prompt_ids, answer_ids, None)
+    for position in draw_exit_positions(span.thought_length, span.thought_length, "even", 0):
+        row = exit_row(full, position, exit_prompt_ids, answer_ids, None, thought_start=span.thought_start)
         text = prompt + tokenizer.decode(row.response_ids)
-        assert text == prompt + tokenizer.decode(response[:position]) + EXIT_PROMPT + tokenizer.decode(answer_ids)
+        kept = tokenizer.decode(response[: span.thought_start + position])
+        assert text == prompt + kept + EXIT_PROMPT + tokenizer.decode(answer_ids)
         assert text.count("<think>") == text.count(THINK_END) == 1
         assert row.response_ids.count(think_end_ids[0]) == 1
         masked = [token for token, mask in zip(row.response_ids, row.response_mask, strict=True) if not mask]

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.bench.model import compute_score as half_are_right
 from sgrpo_verl.config import EXIT_PROMPT
-from sgrpo_verl.metrics import TAG
+from sgrpo_verl.metrics import TAG, check_metrics, nothing_to_cut, serial_group_metrics
 from sgrpo_verl.rollout.agent_loop import _OneRequestId, gather_all
 from sgrpo_verl.serial_group import exit_seed
 from sgrpo_verl.toy.sums import sum_of
@@ -338,6 +338,41 @@ def test_the_engines_weights_are_the_actors_bit_for_bit(rollout, tmp_path):
         assert torch.equal(value[: len(expected)], expected), name  # vLLM pads the vocabulary
         compared += 1
     assert compared >= 4 * 7 + 2
+
+
+def test_thinking_switched_off_by_the_template_leaves_no_thought_to_cut(rollout, tokenizer):
+    """As Qwen3's does with enable_thinking=False: the prompt ends on a closed thought, the response is an answer."""
+    import ray
+
+    worker = rollout.manager.agent_loop_workers[0]
+    off = tokenizer.chat_template.replace("<think>\n", "<think>\n\n</think>\n\n")
+    before = ray.get(worker.__ray_call__.remote(_use_template, off))
+    try:
+        groups = rollout.groups(PROBLEMS)
+    finally:
+        ray.get(worker.__ray_call__.remote(_use_template, before))
+    for tags, rows in groups:
+        [tag], [row] = tags, rows
+        assert tokenizer.decode(row["prompts"]).endswith("</think>\n\n")
+        assert (tag[TAG]["thought_length"], tag[TAG]["exit_position"]) == (0, None)
+        assert tag[TAG]["answer_length"] == len(row["responses"])
+    metrics = serial_group_metrics([tag for tags, _ in groups for tag in tags])
+    assert metrics["sgrpo/no_thought"] == 1.0
+    warning = nothing_to_cut(metrics, rollout.trainer.config)
+    assert warning.startswith("100% of the first step's responses have no thought")
+    assert "data.apply_chat_template_kwargs" in warning
+    assert nothing_to_cut({**metrics, "sgrpo/no_thought": 0.4}, rollout.trainer.config) is None
+
+
+def _use_template(worker, template):
+    before, worker.tokenizer.chat_template = worker.tokenizer.chat_template, template
+    return before
+
+
+def test_checks_of_answers_are_counted_in_the_reward_workers(rollout):
+    metrics = check_metrics(rollout.trainer.get_reward_handles())
+    assert set(metrics) == {"sgrpo/checks_overran", "sgrpo/checks_lost"}
+    assert metrics["sgrpo/checks_lost"] == 0.0
 
 
 class TestLostRollout:

@@ -15,7 +15,7 @@ def group(uid, thought, cuts, prompt=3, answer=2):
         {
             "prompt_len": prompt,
             "seq_len": prompt + (thought if cut is None else cut) + answer,
-            TAG: {"exit_position": cut},
+            TAG: {"kept": cut},
         }
         for cut in cuts
     ]

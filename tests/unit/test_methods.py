@@ -21,7 +21,7 @@ def encode(text):
 
 
 def reasoner(max_tokens=200, answer_tokens=20):
-    return Reasoner(TOKENIZER, "<think>", THINK_END, EXIT_PROMPT, max_tokens, answer_tokens)
+    return Reasoner(TOKENIZER, "<think>", THINK_END, EXIT_PROMPT, max_tokens, answer_tokens, frozenset([EOS]))
 
 
 PROMPT = TOKENIZER.apply_chat_template(

@@ -11,6 +11,7 @@ def tag(
     notes = row_notes(
         exit_index=index,
         exit_position=exit_position,
+        kept=exit_position,
         thought_length=thought_length,
         response_length=thought_length + 5,
         closed=closed,

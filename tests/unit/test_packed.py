@@ -1,12 +1,19 @@
 """Packed rows: where each token goes, what it sees, and attention over them against a dense mask."""
 
+import itertools
+import random
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.attention.flex_attention import create_mask, flex_attention
+from torch._dynamo.testing import CompileCounterWithBackend
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from sgrpo_verl.packed.attention import block_mask, packed_attention, segment_by_segment
+from sgrpo_verl.packed import flex
+from sgrpo_verl.packed.attention import packed_attention, segment_by_segment
+from sgrpo_verl.packed.flex import BLOCK, block_mask
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
 
 tokens = st.integers(0, 3)  # few, so that exit prompts begin as the thought goes on, and rows as other rows
@@ -100,14 +107,177 @@ def random_heads(count, heads=2, kv_heads=1, dim=8):
     return [torch.randn(1, *shape, dim, generator=generator, dtype=torch.float64) for shape in shapes]
 
 
+def elements(mask):
+    """A block mask, element by element: all of what it lists as full, what its function says of what else it lists."""
+    count = mask.seq_lengths[0]
+    places = torch.arange(-(-count // BLOCK) * BLOCK)
+    inside = (places[:, None] < count) & (places < count)
+    says = torch.zeros_like(inside)
+    says[:count, :count] = mask.mask_mod(None, None, torch.arange(count)[:, None], torch.arange(count))
+    result = torch.zeros_like(inside)
+    for numbers, indices, full in (
+        (mask.kv_num_blocks, mask.kv_indices, False),
+        (mask.full_kv_num_blocks, mask.full_kv_indices, True),
+    ):
+        for row, (number, listed) in enumerate(zip(numbers[0, 0].tolist(), indices[0, 0].tolist(), strict=True)):
+            for column in listed[:number]:
+                here = slice(row * BLOCK, (row + 1) * BLOCK), slice(column * BLOCK, (column + 1) * BLOCK)
+                result[here] = True if full else says[here]
+    return (result & inside)[:count, :count]
+
+
+@st.composite
+def long_groups(draw, multiple=1):
+    """(rows, prompts) of hundreds of tokens: blocks that a segment fills, shares, or ends at the edge of."""
+    lengths = st.one_of(st.integers(1, 400), st.sampled_from([1, 127, 128, 129, 255, 256]))
+    rows, prompts, token = [], [], itertools.count(10)
+    for number in range(draw(st.integers(1, 3))):
+        full = [number, *itertools.islice(token, draw(lengths))]
+        for cut in sorted(draw(st.lists(st.integers(1, len(full)), max_size=3))):
+            rows.append([*full[:cut], *itertools.islice(token, draw(lengths))])
+        rows.append(full)
+        prompts += [[number]] * (len(rows) - len(prompts))
+    return rows, prompts
+
+
+class TestBlocks:
+    @settings(deadline=None, max_examples=60)
+    @given(long_groups(), st.sampled_from([1, BLOCK]))
+    def test_every_element_is_that_of_the_dense_mask(self, drawn, multiple):
+        rows, prompts = drawn
+        packing = pack(jagged(rows), groups_of(jagged(prompts)), multiple)
+        count = packing.input_ids.values().numel()
+        assert count % multiple == 0
+        assert count >= 2 * multiple or multiple == 1
+        seen = elements(block_mask(packing.visible, packing.segments))
+        own = packed(rows, prompts).input_ids.values().numel()
+        assert torch.equal(seen[:own, :own], dense_mask(packing, rows)[:own, :own])
+        assert torch.equal(
+            seen[own:], torch.ones(count, count, dtype=torch.bool).tril()[own:] & (torch.arange(count) >= own)
+        )
+
+    @settings(deadline=None, max_examples=30)
+    @given(long_groups())
+    def test_no_block_is_listed_for_nothing(self, drawn):
+        """As torch's own create_block_mask finds them, from all tokens²."""
+        packing = packed(*drawn)
+        ours, count = block_mask(packing.visible, packing.segments), packing.input_ids.values().numel()
+        theirs = create_block_mask(ours.mask_mod, None, None, count, count, "cpu")
+        assert torch.equal(ours.to_dense(), theirs.to_dense())
+        # By keys, for the backward pass, what it is by queries.
+        for blocks in ("", "full_"):
+            by_query = _pairs(getattr(ours, f"{blocks}kv_num_blocks"), getattr(ours, f"{blocks}kv_indices"))
+            by_key = _pairs(getattr(ours, f"{blocks}q_num_blocks"), getattr(ours, f"{blocks}q_indices"))
+            assert by_query == {(query, key) for key, query in by_key}
+
+    def test_32768_tokens_take_milliseconds(self):
+        generator = random.Random(0)
+        exits = [(generator.randrange(1, 27_000), 140) for _ in range(8)]
+        packing = packing_of([(27_000, exits), *[(500, [(100 * cut, 60) for cut in range(1, 5)])] * 6])
+        assert packing.visible.shape[2] > 32_000
+        seconds = []
+        for _ in range(30):
+            started = time.perf_counter()
+            block_mask(packing.visible, packing.segments)
+            seconds.append(time.perf_counter() - started)
+        print(f"\nblock mask of {packing.visible.shape[2]} tokens: {1e3 * min(seconds):.1f} ms")
+        assert min(seconds) <= 0.005
+
+
+def _pairs(numbers, indices):
+    listed = zip(numbers[0, 0].tolist(), indices[0, 0].tolist(), strict=True)
+    return {(row, column) for row, (number, columns) in enumerate(listed) for column in columns[:number]}
+
+
+def packing_of(groups, multiple=1):
+    """Groups given by the full response's length, and (cut, own tokens) of each exit."""
+    rows, prompts, token = [], [], itertools.count(10)
+    for number, (length, exits) in enumerate(groups):
+        full = [number, *itertools.islice(token, length - 1)]
+        rows += [[*full[:cut], *itertools.islice(token, own)] for cut, own in exits] + [full]
+        prompts += [[number]] * (len(exits) + 1)
+    return pack(jagged(rows), groups_of(jagged(prompts)), multiple)
+
+
+@pytest.fixture
+def flex_backend(monkeypatch):
+    """``flex_backend(backend)``: compile the packed attention's kernel with it, from the beginning."""
+
+    def use(backend):
+        torch._dynamo.reset()
+        compiled = torch.compile(flex._fused, backend=backend, dynamic=True, fullgraph=True)
+        monkeypatch.setattr(flex, "_compiled", lambda: compiled)
+
+    yield use
+    torch._dynamo.reset()
+
+
+class TestKernel:
+    def test_fifty_lengths_in_training_and_evaluation_are_compiled_at_most_three_times(self, flex_backend):
+        """With micro-batches padded to whole blocks, forward only and with gradients, as in a run."""
+        counter = CompileCounterWithBackend("eager")
+        flex_backend(counter)
+        generator = random.Random(0)
+        for step in range(50):
+            length = generator.randrange(40, 900)
+            exits = [(cut, 20) for cut in sorted(generator.sample(range(1, length), 3))]
+            packing = packing_of([(length, exits)], multiple=BLOCK)
+            visible = packing.visible
+            inputs = random_heads(visible.shape[2])
+            flex.remember(visible, packing.segments)
+            with torch.set_grad_enabled(step % 2 == 1):  # of nothing: torch has no backward pass of it on the CPU
+                output = flex.attend(*inputs, visible, 0.3)
+            if step % 10 == 0:
+                expected = segment_by_segment(*inputs, visible, 0.3)
+                torch.testing.assert_close(output, expected)
+        assert 1 <= counter.frame_count <= 3
+
+    @pytest.mark.parametrize(("heads", "kv_heads"), [(7, 1), (4, 1), (6, 2), (2, 2)])
+    def test_grouped_heads(self, flex_backend, heads, kv_heads):
+        flex_backend("eager")
+        packing = packing_of([(150, [(20, 9), (100, 30)])])
+        inputs = random_heads(packing.visible.shape[2], heads, kv_heads)
+        torch.testing.assert_close(
+            flex.attend(*inputs, packing.visible, 0.3), segment_by_segment(*inputs, packing.visible, 0.3)
+        )
+
+    @pytest.mark.parametrize("why", ["the recompile limit", "compiling is switched off", "no kernel"])
+    def test_the_uncompiled_path_is_an_error(self, flex_backend, why):
+        packing = packing_of([(40, [(20, 5)])])
+        inputs = random_heads(packing.visible.shape[2])
+        if why == "the recompile limit":
+            flex_backend("eager")
+            with torch._dynamo.config.patch(recompile_limit=1):
+                flex.attend(*inputs, packing.visible, 0.3)
+                with pytest.raises(
+                    RuntimeError, match=r"too often \(.*recompile_limit=1\).*set algorithm\.sgrpo\.layout=rows"
+                ):
+                    flex.attend(*(one.float() for one in inputs), packing.visible, 0.3)
+        elif why == "compiling is switched off":
+            flex_backend("eager")
+            with (
+                torch.compiler.set_stance("force_eager"),
+                pytest.raises(RuntimeError, match="would run flex_attention uncompiled"),
+            ):
+                flex.attend(*inputs, packing.visible, 0.3)
+        else:
+
+            def no_compiler(graph, inputs):
+                raise OSError("no C compiler found")
+
+            flex_backend(no_compiler)
+            with pytest.raises(RuntimeError, match=r"cannot compile flex_attention for heads of 8 in torch\.float64"):
+                flex.attend(*inputs, packing.visible, 0.3)
+
+
 class TestAttention:
     @settings(deadline=None)
     @given(serial_groups())
     def test_a_token_sees_what_it_sees_in_its_row(self, drawn):
         packing = packed(*drawn)
-        mask, count = block_mask(packing.visible), packing.input_ids.values().numel()
-        seen = create_mask(mask.mask_mod, None, None, count, count, "cpu")[0, 0]
-        assert torch.equal(seen, dense_mask(packing, drawn[0]))
+        assert torch.equal(packing.segments, flex.segments_of(packing.visible))
+        mask = block_mask(packing.visible, packing.segments)
+        assert torch.equal(elements(mask), dense_mask(packing, drawn[0]))
 
     @settings(deadline=None)
     @given(serial_groups())
@@ -132,7 +302,9 @@ class TestAttention:
         dense = torch.nn.functional.scaled_dot_product_attention(
             *inputs, attn_mask=dense_mask(packing, drawn[0]), scale=0.3, enable_gqa=True
         )
-        blocks = flex_attention(*inputs, block_mask=block_mask(packing.visible), scale=0.3, enable_gqa=True)
+        blocks = flex_attention(
+            *inputs, block_mask=block_mask(packing.visible, packing.segments), scale=0.3, enable_gqa=True
+        )
         torch.testing.assert_close(blocks, dense)
 
     def test_nothing_of_another_segment_or_after_the_cut_is_seen(self):

@@ -1,24 +1,48 @@
 """Exit positions and rows: DESIGN's cases and what must stay true of them, in pure Python."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from sgrpo_verl.serial_group import draw_exit_positions, exit_row, exit_seed, find_thought, full_row
+from sgrpo_verl.serial_group import (
+    ThoughtFormat,
+    draw_exit_positions,
+    eos_ids,
+    exit_row,
+    exit_seed,
+    find_thought,
+    full_row,
+)
 
-EOS, CLOSE = 0, [7, 8]  # think_end is two tokens here
-WORDS = {0: "<eos>", 7: "</thi", 8: "nk>", 9: "</think>\n", 10: "x</th", 11: "ink>", 12: "nk>4", 13: "é"}
+EOS, CLOSE, OPEN = 0, [7, 8], [1, 2]  # the tags are two tokens here
+WORDS = {
+    0: "<eos>",
+    1: "<thi",
+    2: "nk>",
+    3: "<think>\n",
+    4: "\n",
+    5: "\n\n",
+    6: "nk>x",
+    7: "</thi",
+    8: "nk>",
+    9: "</think>\n",
+    10: "x</th",
+    11: "ink>",
+    12: "nk>4",
+    13: "é",
+}
 
 
 def decode(ids):
     return "".join(WORDS.get(token, chr(ord("a") + token % 26)) for token in ids)
 
 
-def thought_of(response, closing=CLOSE):
-    return find_thought(response, "</think>", closing, frozenset([EOS]), decode)
+def thought_of(response, closing=CLOSE, prompt=(20,)):
+    return find_thought(prompt, response, ThoughtFormat("<think>", "</think>", OPEN, closing, frozenset([EOS]), decode))
 
 
 class TestExitPositions:
@@ -101,6 +125,60 @@ class TestFindThought:
         assert (span.thought_end, span.answer_start) == (len(thought), len(thought) + 2)
         text = thought_of([*thought, 9, *answer])
         assert (text.thought_end, text.answer_start) == (len(thought), len(thought) + 1)
+
+
+class TestTags:
+    """Models that write the opening tag themselves, and templates that leave no thought."""
+
+    def span(self, response, **more):
+        span = thought_of(response, **more)
+        return span.thought_start, span.thought_end, span.answer_start, span.closed
+
+    def test_the_opening_tag_is_no_thought(self):
+        assert self.span([1, 2, 20, 21, *CLOSE, 22]) == (2, 4, 6, True)
+        assert self.span([3, 20, 21, *CLOSE, 22]) == (1, 3, 5, True)  # merged with its line break
+        assert self.span([4, 1, 2, 20, *CLOSE, 22]) == (3, 4, 6, True)  # white space before it
+        assert self.span([1, 6, 20, *CLOSE, 22]) == (2, 3, 5, True)  # merged with the thought's first word
+        assert self.span([1, 2, 20, 21, EOS]) == (2, 4, 5, False)
+        assert self.span([20, 1, 2, 21, *CLOSE]) == (0, 4, 6, True), "one inside the thought opens nothing"
+
+    @pytest.mark.parametrize("thought", [[], [4], [5, 4]])
+    @pytest.mark.parametrize("opening", [[], [1, 2], [3]])
+    def test_white_space_is_no_thought(self, opening, thought):
+        span = thought_of([*opening, *thought, *CLOSE, 22, EOS])
+        assert (span.thought_length, span.closed) == (0, True)
+        assert span.answer_start == len(opening) + len(thought) + 2
+        assert thought_of([*opening, *thought]).thought_length == 0
+
+    def test_a_prompt_that_closes_the_thought_leaves_an_answer(self):
+        """Qwen3 with enable_thinking=False: the prompt ends with <think>, </think> and two line breaks."""
+        for prompt in ([20, 1, 2, 5, *CLOSE, 5], [20, 3, 4, 9, 4]):
+            assert self.span([20, 21, 22, EOS], prompt=prompt) == (0, 0, 0, True)
+        assert self.span([20, 21], prompt=[20, *CLOSE, 21]) == (0, 2, 2, False), "an earlier turn's"
+
+    def test_without_an_opening_tag_of_its_own(self):
+        form = ThoughtFormat("", "</think>", [], CLOSE, frozenset([EOS]), decode)
+        span = find_thought([20], [1, 2, 20, *CLOSE], form)
+        assert (span.thought_start, span.thought_end) == (0, 3)
+
+    @given(st.integers(1, 3), st.lists(st.integers(14, 30), min_size=1, max_size=20), st.data())
+    def test_an_exit_keeps_the_tag_and_p_tokens_of_the_thought(self, breaks, thought, data):
+        response = [4] * breaks + [*OPEN, *thought, *CLOSE, 22]
+        span = thought_of(response)
+        position = data.draw(st.integers(1, span.thought_length))
+        full = full_row(response, [1] * len(response), None, span)
+        row = exit_row(full, position, CLOSE, [23], None, thought_start=span.thought_start)
+        assert row.response_ids == [*[4] * breaks, *OPEN, *thought[:position], *CLOSE, 23]
+        assert row.exit_position == position
+
+    def test_what_ends_a_response(self):
+        tokenizer = SimpleNamespace(eos_token_id=2)
+        assert eos_ids(tokenizer, SimpleNamespace(eos_token_id=[5, 6])) == {2, 5, 6}
+        assert eos_ids(tokenizer, SimpleNamespace(eos_token_id=5)) == {2, 5}
+        assert eos_ids(tokenizer, SimpleNamespace(eos_token_id=None)) == eos_ids(tokenizer, None) == {2}
+        form = ThoughtFormat("<think>", "</think>", OPEN, CLOSE, frozenset([EOS, 9]), decode)
+        assert form.without_end([20, EOS, 21, 9, EOS]) == [20, EOS, 21]
+        assert form.without_end([EOS]) == []
 
 
 TOKENS = st.lists(st.integers(14, 50), max_size=40)
