@@ -186,6 +186,36 @@ def test_the_model_is_given_each_shared_token_once(engines):
     assert seen == [(1, 15 + 3 * 5)]
 
 
+def test_a_first_batch_is_compared_with_its_rows(process_group, model_path, monkeypatch):
+    """In two short forward passes; an attention that looks past a cut, or not at the prefix, ends the run."""
+    from sgrpo_verl.packed import attention
+
+    exact = attention.segment_by_segment
+
+    def sees_all_of_the_full_response(query, key, value, visible, scaling):
+        wrong = visible.clone()
+        branches = wrong[..., 1] > wrong[..., 0]
+        wrong[..., 1][branches] = wrong[..., 2][branches].min()
+        return exact(query, key, value, wrong, scaling)
+
+    def sees_no_prefix(query, key, value, visible, scaling):
+        wrong = visible.clone()
+        wrong[..., 1] = wrong[..., 0]
+        return exact(query, key, value, wrong, scaling)
+
+    for wrong in (sees_all_of_the_full_response, sees_no_prefix):
+        monkeypatch.setattr(attention, "segment_by_segment", wrong)
+        engine = build_engine(model_path, "packed")
+        with pytest.raises(RuntimeError, match=r"log-probs of packed rows are not those of the rows .*layout=rows"):
+            run(engine, build_loss(), one_group())
+    monkeypatch.setattr(attention, "segment_by_segment", exact)
+    engine, passes = build_engine(model_path, "packed"), []
+    engine.module.register_forward_pre_hook(lambda module, args: passes.append(1))
+    run(engine, build_loss(), one_group())
+    run(engine, build_loss(), one_group())
+    assert len(passes) == 2 + 1 + 1, "compared once"
+
+
 def test_the_attention_is_in_no_config_that_is_saved(engines):
     for engine in engines:
         assert PACKED_ATTENTION not in engine.module.config.to_json_string()

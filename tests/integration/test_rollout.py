@@ -259,7 +259,7 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
 
     from sgrpo_verl.config import SGRPOConfig
     from sgrpo_verl.rollout.agent_loop import SerialGroupAgentLoop
-    from sgrpo_verl.serial_group import Row
+    from sgrpo_verl.serial_group import Row, ThoughtFormat, ThoughtSpan
 
     class Talkative:
         async def generate(self, **_):
@@ -272,7 +272,8 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
     full = AgentLoopOutput(
         prompt_ids=[4], response_ids=[1, 2], response_mask=[1, 1], num_turns=2, metrics=AgentLoopMetrics()
     )
-    row = asyncio.run(loop._early_exit(full, thought, 1, {}, {}))
+    loop.form = ThoughtFormat.of(tokenizer, "<think>", "</think>", frozenset([tokenizer.eos_token_id]))
+    row = asyncio.run(loop._early_exit(full, thought, ThoughtSpan(0, 2, 2, closed=False), 1, {}, {}))
     assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 9, 5, 6, 7], [5, 6, 7], True)
     assert row.output.response_logprobs == [-0.1, 0.0, -0.5, -0.6, -0.7]
 
