@@ -5,13 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo ablation bench test test-unit check docs clean
+PINNED := .venv-pinned
+
+.PHONY: help setup demo ablation bench selftest test test-unit test-pinned check docs clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves"
+	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; four minutes"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make test-unit  the tests that start no verl process"
+	@echo "make test-pinned  unit, packed, plugin and recipe tests with the versions that verl pins for GPUs, on the CPU"
 	@echo "make check      lint, format and types"
 	@echo "make docs       API documentation into outputs/api"
 	@echo "make clean      remove .venv and outputs"
@@ -31,6 +35,9 @@ ablation: $(READY)
 bench: $(READY)
 	$(BIN)/python -m recipes.bench.run --out outputs/bench
 
+selftest: $(READY)
+	$(BIN)/sgrpo selftest --out outputs/selftest
+
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,8 +49,16 @@ test-unit: $(READY)
 test: check
 	$(BIN)/python -m pytest
 
+test-pinned: $(PINNED)/.ready
+	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/unit tests/integration/test_packed.py tests/integration/test_recipes.py
+	$(PINNED)/bin/python -m pytest tests/integration/test_plugin.py
+
+$(PINNED)/.ready: requirements/cpu.txt requirements/pinned.txt requirements/install.sh pyproject.toml
+	@python=$$(sh requirements/check_machine.sh) && TORCH_PLAIN=1 sh requirements/install.sh "$$python" $(PINNED) requirements/pinned.txt
+	@touch $@
+
 docs: $(READY)
 	$(BIN)/python -W error::UserWarning:pdoc -m pdoc --output-directory outputs/api sgrpo_verl
 
 clean:
-	rm -rf $(VENV) outputs
+	rm -rf $(VENV) $(PINNED) outputs

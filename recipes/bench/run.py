@@ -19,8 +19,8 @@ from rich.console import Console
 from recipes.bench import report
 from recipes.bench.agree import agreement
 from recipes.bench.model import S_GRPO, write_model
-from recipes.bench.update import NUM_EXITS
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.selftest.groups import NUM_EXITS
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.train import train, training_command

@@ -20,64 +20,18 @@ import torch
 import typer
 from tensordict import TensorDict
 
-from recipes.bench.engine import build_engine, build_loss, join_process_group
 from recipes.bench.model import VOCABULARY_SIZE
+from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group
+from sgrpo_verl.selftest.groups import batch_of as make_batch
+from sgrpo_verl.selftest.groups import rows_of
 
-PROMPT, EXIT_PROMPT, ANSWER = 32, 12, 128  # tokens
-NUM_EXITS = 8
 REPEATS = 3
 
 
-def rows_of(layout: str, thought: int, rng: random.Random) -> list[tuple[list[int], list[int]]]:
-    """Responses of one prompt and their masks: GRPO's samples, or a serial group's rows."""
-
-    def tokens(count: int) -> list[int]:
-        return [rng.randrange(VOCABULARY_SIZE) for _ in range(count)]
-
-    if layout == "GRPO":
-        return [(tokens(thought + ANSWER), [1] * (thought + ANSWER)) for _ in range(NUM_EXITS + 1)]
-    full = tokens(thought + ANSWER)
-    inserted = tokens(EXIT_PROMPT)
-    cuts = sorted(rng.sample(range(1, thought + 1), NUM_EXITS))
-    exits = [([*full[:cut], *inserted, *tokens(ANSWER)], [1] * cut + [0] * EXIT_PROMPT + [1] * ANSWER) for cut in cuts]
-    return [*exits, (full, [1] * len(full))]
-
-
 def batch_of(layout: str, thought: int) -> TensorDict:
-    """A batch as verl gives it to an engine: jagged tensors, and its settings."""
-    from verl.utils import tensordict_utils as tu
-
-    rng = random.Random(thought)
-    prompt = [rng.randrange(VOCABULARY_SIZE) for _ in range(PROMPT)]
-    rows = rows_of(layout, thought, rng)
-
-    def jagged(values: list[list[Any]]) -> torch.Tensor:
-        return torch.nested.as_nested_tensor([torch.tensor(value) for value in values], layout=torch.jagged)
-
-    masks = [mask for _, mask in rows]
-    fields = {
-        "input_ids": jagged([[*prompt, *response] for response, _ in rows]),
-        "position_ids": jagged([list(range(PROMPT + len(response))) for response, _ in rows]),
-        # Rows with other prompts are not packed together; the model is given input_ids alone.
-        "prompts": jagged([[number] * PROMPT if layout == "unpadded" else prompt for number in range(len(rows))]),
-        "responses": jagged([response for response, _ in rows]),
-        "response_mask": jagged(masks),
-        "loss_mask": jagged(masks),
-        "old_log_probs": jagged([[-7.0] * len(mask) for mask in masks]),
-        "advantages": jagged([[rng.uniform(-1, 1)] * len(mask) for mask in masks]),
-    }
-    batch = TensorDict(fields, batch_size=[len(rows)])
-    tu.assign_non_tensor(
-        batch,
-        temperature=1.0,
-        global_batch_size=len(rows),
-        use_dynamic_bsz=True,
-        max_token_len_per_gpu=8192,
-        use_fused_kernels=False,
-        use_remove_padding=False,
-        calculate_entropy=False,
-    )
-    return batch
+    """GRPO's samples or a serial group's rows, as verl gives them to an engine."""
+    rows = rows_of(layout != "GRPO", thought, VOCABULARY_SIZE, random.Random(thought))
+    return make_batch(rows, VOCABULARY_SIZE, shared=layout != "unpadded")
 
 
 def main(

@@ -30,10 +30,17 @@ def model_config(tokenizer: PreTrainedTokenizerFast, **shape: Any) -> Qwen3Confi
     return Qwen3Config(**(toy | shape))
 
 
-def write_random_model(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, **shape: Any) -> Path:
-    """A Hugging Face folder with random float32 weights, the same every time, and a tokenizer; returns ``folder``."""
+def write_random_model(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    dtype: torch.dtype = torch.float32,
+    **shape: Any,
+) -> Path:
+    """A Hugging Face folder with random weights, the same every time, and a tokenizer; returns ``folder``."""
     tokenizer = tokenizer or build_tokenizer(TASKS["sums"])
     torch.manual_seed(0)
-    Qwen3ForCausalLM(model_config(tokenizer, **shape)).save_pretrained(folder)
+    model = Qwen3ForCausalLM(model_config(tokenizer, **shape))
+    torch.nn.Module.to(model, dtype)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -15,6 +15,7 @@ from sgrpo_verl.packed import flex
 from sgrpo_verl.packed.attention import packed_attention, segment_by_segment
 from sgrpo_verl.packed.flex import BLOCK, block_mask
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
+from sgrpo_verl.selftest.groups import elements
 
 tokens = st.integers(0, 3)  # few, so that exit prompts begin as the thought goes on, and rows as other rows
 
@@ -105,25 +106,6 @@ def random_heads(count, heads=2, kv_heads=1, dim=8):
     generator = torch.Generator().manual_seed(0)
     shapes = ((heads, count), (kv_heads, count), (kv_heads, count))
     return [torch.randn(1, *shape, dim, generator=generator, dtype=torch.float64) for shape in shapes]
-
-
-def elements(mask):
-    """A block mask, element by element: all of what it lists as full, what its function says of what else it lists."""
-    count = mask.seq_lengths[0]
-    places = torch.arange(-(-count // BLOCK) * BLOCK)
-    inside = (places[:, None] < count) & (places < count)
-    says = torch.zeros_like(inside)
-    says[:count, :count] = mask.mask_mod(None, None, torch.arange(count)[:, None], torch.arange(count))
-    result = torch.zeros_like(inside)
-    for numbers, indices, full in (
-        (mask.kv_num_blocks, mask.kv_indices, False),
-        (mask.full_kv_num_blocks, mask.full_kv_indices, True),
-    ):
-        for row, (number, listed) in enumerate(zip(numbers[0, 0].tolist(), indices[0, 0].tolist(), strict=True)):
-            for column in listed[:number]:
-                here = slice(row * BLOCK, (row + 1) * BLOCK), slice(column * BLOCK, (column + 1) * BLOCK)
-                result[here] = True if full else says[here]
-    return (result & inside)[:count, :count]
 
 
 @st.composite

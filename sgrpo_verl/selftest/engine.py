@@ -1,6 +1,7 @@
 """verl's own actor engine and loss in this process, as its worker builds them, without Ray."""
 
 import functools
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,48 @@ from omegaconf import DictConfig
 
 from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
-ATTENTION = {"rows": "sdpa", "packed": PACKED_ATTENTION}
+_DYNAMIC = "actor_rollout_ref.actor.use_dynamic_bsz"
+
+
+def plain_attention() -> str:
+    """What rows attend with here: flash attention, verl's default, where it is installed; else torch's own."""
+    return "flash_attention_2" if importlib.util.find_spec("flash_attn") else "sdpa"
+
+
+def on_cpu() -> bool:
+    """Whether verl's platform is the CPU."""
+    from verl.utils.device import get_device_name
+
+    return get_device_name() == "cpu"
 
 
 def join_process_group(store: Path) -> None:
     """A process group of this process alone; ``store`` is a file that does not exist yet."""
-    torch.distributed.init_process_group("cpu:gloo", init_method=f"file://{store}", rank=0, world_size=1)
+    backend = "cpu:gloo" if on_cpu() else "cpu:gloo,cuda:nccl"
+    torch.distributed.init_process_group(backend, init_method=f"file://{store}", rank=0, world_size=1)
 
 
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    stock = ["actor_rollout_ref.rollout.name=vllm", "+cpu=default"]
+    stock = ["actor_rollout_ref.rollout.name=vllm"]
+    stock += ["+cpu=default"] if on_cpu() else ["actor_rollout_ref.actor.strategy=fsdp2", f"{_DYNAMIC}=true"]
     with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose("ppo_trainer", [*stock, *(f"actor_rollout_ref.{one}" for one in overrides)]).actor_rollout_ref
+        return compose("ppo_trainer", [*stock, *(_key(one) for one in overrides)]).actor_rollout_ref
+
+
+def _key(override: str) -> str:
+    plus = "+" if override.startswith("+") else ""
+    return f"{plus}actor_rollout_ref.{override.removeprefix('+')}"
 
 
 def build_engine(model: Path, layout: str, *overrides: str) -> Any:
-    """An FSDP2 engine on the CPU; ``overrides`` are keys of actor_rollout_ref."""
+    """An FSDP2 engine for ``layout`` rows or packed; ``overrides`` are keys of actor_rollout_ref."""
     from verl.utils.config import omega_conf_to_dataclass
     from verl.workers.engine import EngineRegistry
 
-    attention = f"model.override_config.attn_implementation={ATTENTION[layout]}"
-    config = _composed((f"model.path={model}", attention, *overrides))
+    attention = PACKED_ATTENTION if layout == "packed" else plain_attention()
+    plus = "" if on_cpu() else "+"  # the CPU's config names one already
+    chosen = f"{plus}model.override_config.attn_implementation={attention}"
+    config = _composed((f"model.path={model}", chosen, *overrides))
     actor = omega_conf_to_dataclass(config.actor)
     engine = EngineRegistry.new(
         model_type="language_model",

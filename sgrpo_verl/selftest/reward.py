@@ -1,0 +1,6 @@
+"""A reward for a model of random weights, which is never right: half of all answers are called so, by their length."""
+
+
+def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict | None = None) -> float:
+    """verl's arguments; 1.0 for an odd number of characters."""
+    return float(len(solution_str) % 2)
