@@ -13,9 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-# A line's sender, "(EngineCore pid=7)", and vLLM's "ERROR 11-25 21:42:37 [core.py:1346]", in the colours of a terminal.
+# A line's sender, "(EngineCore pid=7)" or "[rank0]:"; vLLM's "ERROR 11-25 21:42:37 [core.py:1346]"; a terminal's colours.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_SENDER = re.compile(r"^(?:\([^()]*\) ?)*")
+_SENDER = re.compile(r"^(?:(?:\([^()]*\)|\[rank\d+\]:) ?)*")
 _LOGGED = re.compile(r"^(?:ERROR|CRITICAL) [^\]]*\] ?")
 _EXCEPTION = re.compile(r"^(?:\w+\.)*([A-Z]\w*(?:Error|Exception|Failed)): (\S.*)")
 _FAILED_IMPORT = re.compile(r"Failed to import from vllm\.\w+: ImportError\((['\"])(.*)\1\)")

