@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-# A line's sender, "(EngineCore pid=7)" or "[rank0]:"; vLLM's "ERROR 11-25 21:42:37 [core.py:1346]"; a terminal's colours.
+# A line's sender, "(EngineCore pid=7)" or "[rank0]:"; vLLM's "ERROR 11-25 21:42:37 [core.py:1346]"; terminal colours.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _SENDER = re.compile(r"^(?:(?:\([^()]*\)|\[rank\d+\]:) ?)*")
 _LOGGED = re.compile(r"^(?:ERROR|CRITICAL) [^\]]*\] ?")

