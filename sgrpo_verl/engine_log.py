@@ -49,6 +49,12 @@ def cause_in(log: str) -> str | None:
     return None
 
 
+def last_error_in(log: str) -> str | None:
+    """The error that a program ended with, from what it wrote; None if it ended with none."""
+    lines = [_SENDER.sub("", _COLOUR.sub("", line)) for line in log.splitlines()]
+    return next((f"{found[1]}: {found[2]}" for line in reversed(lines) if (found := _EXCEPTION.match(line))), None)
+
+
 def cause_of(error: BaseException, log: str) -> str:
     """Why vLLM failed, in one sentence: ``error`` itself, or, where it only points there, what ``log`` says."""
     name, text = type(error).__name__, str(error)

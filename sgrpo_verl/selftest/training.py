@@ -171,6 +171,9 @@ def _quick_start() -> tuple[str, ...]:
         "actor_rollout_ref.rollout.gpu_memory_utilization=0.3",
         "actor_rollout_ref.rollout.enable_chunked_prefill=true",
         "actor_rollout_ref.rollout.enable_prefix_caching=true",
+        "actor_rollout_ref.rollout.agent.num_workers=1",  # for four prompts a step
+        "reward.num_workers=1",
+        "data.dataloader_num_workers=0",
         "trainer.nnodes=1",
         "trainer.n_gpus_per_node=1",
     )

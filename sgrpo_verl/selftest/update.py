@@ -114,10 +114,9 @@ def _compare(report: Report, model: Path, name: str, thought: int, loss: Any) ->
 def _measure(model: Path, layout: str, rows: list, longest: int, loss: Any) -> dict[str, Any]:
     """The second of two old_log_probs and updates."""
     options = () if on_cpu() else ("model.enable_gradient_checkpointing=true",)
-    precision = () if on_cpu() else ("+actor.fsdp_config.mixed_precision.param_dtype=bf16",)
     # Without padding the CPU has them packed with nothing shared; an accelerator has flash attention's own way.
     packs = layout == "packed" or (layout == "unpadded" and on_cpu())
-    engine = build_engine(model, "packed" if packs else "rows", *options, *precision)
+    engine = build_engine(model, "packed" if packs else "rows", *options)  # verl's own default is bf16
     settings = {"max_token_len_per_gpu": longest, "use_remove_padding": layout == "unpadded" and not on_cpu()}
     found: dict[str, Any] = {}
     for _ in range(2):

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from sgrpo_verl.engine_log import last_error_in
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy import processes
 
@@ -43,7 +44,7 @@ def train(
     Writes ``command.txt``, ``train.log`` and ``metrics.jsonl`` to ``out``.
 
     Raises:
-        SystemExit: training failed; the end of its log is shown.
+        SystemExit: training failed; the end of its log is shown, and the error that ended it.
     """
     metrics_file, log = out / "metrics.jsonl", out / "train.log"
     (out / "command.txt").write_text(shlex.join(command) + "\n")
@@ -61,8 +62,10 @@ def train(
                 progress.update(bar, completed=steps[-1]["step"], description=_describe(steps[-1]))
     steps = list(read_steps(metrics_file))
     if process.returncode or not steps:
-        console.print(f"[red]training failed (exit status {process.returncode}); the end of {log}:")
-        console.print("\n".join(log.read_text(errors="replace").splitlines()[-30:]), markup=False)
+        said = log.read_text(errors="replace")
+        console.print("\n".join(said.splitlines()[-30:]), markup=False)
+        cause = last_error_in(said) or f"exit status {process.returncode}"
+        console.print(f"training failed: {cause}; its whole log is {log}", style="red", markup=False, soft_wrap=True)
         sys.exit(process.returncode or 1)
     return steps, out / "checkpoints" / f"global_step_{int(steps[-1]['step'])}" / "actor" / "huggingface"
 

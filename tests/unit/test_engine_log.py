@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sgrpo_verl.engine_log import cause_in, cause_of
+from sgrpo_verl.engine_log import cause_in, cause_of, last_error_in
 
 FOLLOWS = """\
 (EngineCore pid=4) ERROR 11-25 21:42:39 [core.py:1346] EngineCore failed to start.
@@ -71,6 +71,14 @@ def test_a_process_that_was_killed_says_nothing():
 
 def test_an_error_that_is_itself_the_cause():
     assert cause_of(ValueError("max_model_len is too large."), "") == "ValueError: max_model_len is too large"
+
+
+def test_the_error_that_ended_a_run_is_the_last():
+    log = (
+        "ValueError: early, caught\n\x1b[36m(pid=5)\x1b[0m RuntimeError: vLLM's engine did not start: why\nSet HYDRA\n"
+    )
+    assert last_error_in(log) == "RuntimeError: vLLM's engine did not start: why"
+    assert last_error_in("all is well\n") is None
 
 
 WRITES = """

@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sgrpo_verl import cli
+from sgrpo_verl.answers import checker
 from sgrpo_verl.config import EXIT_PROMPT
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import plots, statistics
@@ -21,6 +22,7 @@ from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.eval.compare import compare
 from sgrpo_verl.eval.engine import Engine, EngineOptions
 from sgrpo_verl.eval.problems import read_benchmarks
+from sgrpo_verl.eval.report import print_summary
 from sgrpo_verl.eval.run import Settings, evaluate, recover
 from sgrpo_verl.eval.score import score
 from sgrpo_verl.files import read_lines
@@ -177,6 +179,25 @@ def test_pass_at_1_is_the_mean_over_samples_and_budgets_have_a_row_each(tmp_path
     assert [row["cap"] for row in summary["rows"]] == [4, 8]
     figures = summary["rows"][0]["benchmarks"]["b"]
     assert (figures["accuracy"], figures["samples"], figures["problems"]) == (0.5, 4, 1)
+
+
+def test_checks_that_overran_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(checker, "SECONDS_PER_CHECK", 1.0)
+    write(tmp_path, [completion(0, "\\boxed{9^{9^{9^{9^9}}}}", ground_truth="\\sqrt{2}"), completion(1)])
+    summary = score(tmp_path, CONSOLE)
+    assert summary["checks"] == {"checks": 1, "overran": 1, "lost": 0}
+    with (tmp_path / "shown.txt").open("w") as file:
+        print_summary(summary, Console(file=file, width=200))
+    assert "of 1 comparisons, 1 overran" in (tmp_path / "shown.txt").read_text()
+
+
+def test_a_truth_that_cannot_be_one_names_its_row(tmp_path):
+    rows = [
+        {"prompt": [{"role": "user", "content": "?"}], "reward_model": {"ground_truth": truth}} for truth in ("1", " ")
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(UserError, match=r"b\.parquet, row 1: data_source='b': the ground truth ' ' .*cannot be one"):
+        read_benchmarks(tmp_path, ("b",))
 
 
 def test_the_interval_covers_what_it_should():

@@ -207,3 +207,36 @@ def test_confidence_counts_the_answers_tokens_only():
     log_probs = [math.log(0.9), math.log(0.4)] + [math.log(0.01)] * (len(ids) - 2)
     confidence = methods.confidence(Generated(ids, log_probs, None, False), reasoner(), "{")
     assert confidence == pytest.approx(math.sqrt(0.9 * 0.4))
+
+
+def test_what_ends_a_response_need_not_be_a_special_token():
+    """As in a tokenizer converted from GGUF: the generation config names a plain token, and decoding keeps it."""
+    ending = encode("7")[0]
+    plain = Reasoner(TOKENIZER, "<think>", THINK_END, EXIT_PROMPT, 200, 20, frozenset([ending, EOS]))
+    response = [*encode(f"{THOUGHT}{THINK_END}\n\n{ANSWER}"), ending, EOS]
+    [completion] = run(methods.vanilla(plain, PROMPT), FixedAnswer(response))
+    assert completion.answer == f"\n\n{ANSWER}"
+    unclosed = run(methods.vanilla(plain, PROMPT), FixedAnswer([*encode("3+5=8"), ending]))[0]
+    assert (unclosed.thought, unclosed.thought_tokens) == ("3+5=8", 5)
+
+
+def test_a_tag_that_the_model_writes_is_no_thought():
+    """Neither for the counts nor for a budget, whose cap is of the thought alone."""
+    opened = [*encode(f"<think>\n{THOUGHT}{THINK_END}\n\n{ANSWER}"), EOS]
+    [own] = run(methods.vanilla(reasoner(), PROMPT[:4]), FixedAnswer(opened))
+    assert own.thought == f"\n{THOUGHT}"
+    assert own.thought_tokens == len(encode(f"\n{THOUGHT}"))
+    [empty] = run(
+        methods.vanilla(reasoner(), PROMPT[:4]), FixedAnswer([*encode(f"<think>\n\n{THINK_END}\n\n{ANSWER}"), EOS])
+    )
+    assert (empty.thought_tokens, empty.closed) == (0, True)
+
+
+class FixedAnswer:
+    """A model that says the same whatever it is asked."""
+
+    def __init__(self, ids):
+        self.ids = ids
+
+    def generate(self, request):
+        return Generated(self.ids, None, None, False)
