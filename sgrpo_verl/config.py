@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sgrpo_verl.decay import get_reward_schedule
-from sgrpo_verl.packed.settings import check_packed, choose_packed_attention
+from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
 
 ADV_ESTIMATOR = "sgrpo"
 AGENT_LOOP_MANAGER = "sgrpo_verl.rollout.manager.SerialGroupManager"
@@ -19,6 +19,7 @@ SINGLE_TURN_AGENT = "single_turn_agent"
 THINK_START = "<think>"
 THINK_END = "</think>"
 EXIT_PROMPT = f"Time is limited, stop thinking and start answering.\n{THINK_END}\n\n"
+LAYOUTS = ("rows", "packed", "auto")
 DEFAULT_NUM_EXITS = 8
 DEFAULT_ANSWER_LENGTH = 1024
 
@@ -43,7 +44,7 @@ class SGRPOConfig:
     score: str = "answer"  # what the reward function sees: answer or response
     correct_threshold: float = 0.5  # a score above this is correct
     norm_adv_by_std: bool = False  # divide by the group's standard deviation
-    layout: str = "rows"  # rows: as verl has them; packed: the actor computes what rows share once
+    layout: str = "rows"  # rows: as verl has them; packed: the actor computes what rows share once; auto: where it can
 
     def __post_init__(self) -> None:
         _require_int("num_exits", self.num_exits)
@@ -66,7 +67,7 @@ class SGRPOConfig:
                 "exit_prompt", self.exit_prompt, "holds a backslash and an n where a line break is meant: $'…' in bash"
             )
         _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even"))
-        _require_one_of("layout", self.layout, ("rows", "packed"))
+        _require_one_of("layout", self.layout, LAYOUTS)
         _require_one_of("score", self.score, ("answer", "response"))
         _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
         _require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
@@ -98,8 +99,8 @@ def complete(config: DictConfig) -> dict[str, Any]:
     )
     _check_room(settings, rollout.response_length)
     _check_verl_settings(config, settings)
-    if settings.layout == "packed":
-        check_packed(config, num_exits + 1)
+    if settings.layout != "rows":
+        settings, filled["algorithm.sgrpo.layout"] = _choose_layout(config, settings)
 
     with open_dict(config):
         if rollout.n != num_exits + 1:
@@ -117,7 +118,22 @@ def complete(config: DictConfig) -> dict[str, Any]:
             if name not in user_set
         }
     )
-    return filled
+    return {name: value for name, value in filled.items() if value is not None}
+
+
+def _choose_layout(config: DictConfig, settings: SGRPOConfig) -> tuple[SGRPOConfig, str | None]:
+    """Packed where it can be, or where it must be; and, of ``auto``, what was chosen and why.
+
+    Raises:
+        ValueError: ``layout=packed`` with a setting that packed rows do not work with.
+    """
+    why = why_not_packed(config, settings.num_exits + 1)
+    if settings.layout == "packed":
+        if why:
+            raise ValueError(f"algorithm.sgrpo.layout=packed with {why}, or layout=rows")
+        return settings, None
+    chosen = "rows" if why else "packed"
+    return dataclasses.replace(settings, layout=chosen), f"{chosen} (auto: {why or 'nothing is in its way'})"
 
 
 def _user_settings(config: DictConfig) -> dict[str, Any]:

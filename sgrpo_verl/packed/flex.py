@@ -72,7 +72,8 @@ _latest: tuple[torch.Tensor, BlockMask] | None = None
 def _block_mask_of(visible: torch.Tensor) -> BlockMask:
     """The same for every layer of a forward pass, and for a recomputation of it: made once."""
     global _latest
-    if _latest is None or _latest[0] is not visible:
+    # Whoever hands it on may make a view of it. What is remembered is kept, so nothing else can be in its place.
+    if _latest is None or _latest[0].data_ptr() != visible.data_ptr() or _latest[0].shape != visible.shape:
         _latest = (visible, block_mask(visible, segments_of(visible)))
     return _latest[1]
 

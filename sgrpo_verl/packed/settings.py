@@ -18,14 +18,12 @@ def choose_packed_attention(config: DictConfig) -> dict[str, Any]:
     return {_ATTENTION: PACKED_ATTENTION}
 
 
-def check_packed(config: DictConfig, rows: int) -> None:
-    """
+def why_not_packed(config: DictConfig, rows: int) -> str | None:
+    """The setting of a verl config that packed rows do not work with, and what it would have to be; None if all fit.
+
     Args:
         config: verl's.
         rows: of a group, early exits and full response.
-
-    Raises:
-        ValueError: a setting that packed rows do not work with.
     """
     for name, right, why in (
         ("actor_rollout_ref.actor.strategy", STRATEGIES, "only verl's FSDP engines pack"),
@@ -42,21 +40,19 @@ def check_packed(config: DictConfig, rows: int) -> None:
         value = OmegaConf.select(config, name)
         if value not in right:
             choices = " or ".join(str(choice) for choice in right if choice is not None)
-            raise ValueError(
-                f"algorithm.sgrpo.layout=packed with {name}={value}: {why}; set it to {choices}, or layout=rows"
-            )
-    if not config.actor_rollout_ref.actor.use_dynamic_bsz:
-        _check_micro_batches(config, rows)
+            return f"{name}={value}: {why}; set it to {choices}"
+    return None if config.actor_rollout_ref.actor.use_dynamic_bsz else _wrong_micro_batches(config, rows)
 
 
-def _check_micro_batches(config: DictConfig, rows: int) -> None:
+def _wrong_micro_batches(config: DictConfig, rows: int) -> str | None:
     for name in (
         "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu",
         "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu",
     ):
         value = OmegaConf.select(config, name)
         if value is not None and value % rows:
-            raise ValueError(
-                f"algorithm.sgrpo.layout=packed with {name}={value}: a micro-batch has to hold whole groups of {rows} "
-                f"rows, so set actor_rollout_ref.actor.use_dynamic_bsz=true or make it a multiple of {rows}"
+            return (
+                f"{name}={value}: a micro-batch has to hold whole groups of {rows} rows, so set "
+                f"actor_rollout_ref.actor.use_dynamic_bsz=true or make it a multiple of {rows}"
             )
+    return None

@@ -12,7 +12,7 @@ N = "actor_rollout_ref.rollout.n"
 AGENT = "actor_rollout_ref.rollout.agent"
 ACTOR = "actor_rollout_ref.actor"
 ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
-PACKED = "+algorithm.sgrpo.layout=packed"
+PACKED, AUTO = "+algorithm.sgrpo.layout=packed", "+algorithm.sgrpo.layout=auto"
 
 
 def test_the_estimator_alone_is_a_complete_config(compose_config):
@@ -46,6 +46,27 @@ def test_what_the_user_set_stays(compose_config):
     before["algorithm"].pop("sgrpo")
     after["actor_rollout_ref"]["rollout"]["agent"].pop("agent_loop_manager_class")
     assert after == before
+
+
+def test_auto_packs_where_it_can_and_says_why_where_it_cannot(compose_config):
+    config = compose_config("algorithm.adv_estimator=sgrpo", AUTO, f"{ACTOR}.use_dynamic_bsz=true")
+    filled = complete(config)
+    assert filled["algorithm.sgrpo.layout"] == "packed (auto: nothing is in its way)"
+    assert SGRPOConfig.of(config).layout == "packed"
+    assert OmegaConf.select(config, ATTENTION) == "sgrpo_packed"
+    for override, why in (
+        (
+            f"{ACTOR}.ulysses_sequence_parallel_size=2",
+            "ulysses_sequence_parallel_size=2: it splits packed rows; set it to 1",
+        ),
+        (f"{ACTOR}.shuffle=true", "shuffle=True: it scatters the rows of a group"),
+    ):
+        config = compose_config("algorithm.adv_estimator=sgrpo", AUTO, f"{ACTOR}.use_dynamic_bsz=true", override)
+        filled = complete(config)
+        assert filled["algorithm.sgrpo.layout"].startswith("rows (auto: ")
+        assert why in filled["algorithm.sgrpo.layout"]
+        assert SGRPOConfig.of(config).layout == "rows"
+        assert OmegaConf.select(config, ATTENTION) is None
 
 
 def test_the_packed_layout_chooses_its_attention(compose_config):
@@ -117,7 +138,7 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
             ["+algorithm.sgrpo.train_exit_prompt=true", "algorithm.rollout_correction.bypass_mode=true"],
             r"train_exit_prompt=true with algorithm\.rollout_correction",
         ),
-        (["+algorithm.sgrpo.layout=tree"], r"layout='tree' must be one of rows, packed"),
+        (["+algorithm.sgrpo.layout=tree"], r"layout='tree' must be one of rows, packed, auto"),
         ([PACKED, f"{ACTOR}.strategy=megatron"], r"layout=packed with .*actor\.strategy=megatron: .*set it to fsdp"),
         (
             [PACKED, f"{ACTOR}.fsdp_config.ulysses_sequence_parallel_size=2"],

@@ -214,6 +214,17 @@ class TestKernel:
                 torch.testing.assert_close(output, expected)
         assert 1 <= counter.frame_count <= 3
 
+    def test_a_mask_is_made_once_for_every_layer_and_anew_for_other_rows(self, monkeypatch):
+        made = []
+        monkeypatch.setattr(flex, "block_mask", lambda *arguments: made.append(arguments) or object())
+        first, second = packing_of([(40, [(20, 5)])]), packing_of([(40, [(10, 5)])])
+        flex.remember(first.visible, first.segments)
+        masks = {id(flex._block_mask_of(visible)) for visible in (first.visible, first.visible.view(1, 1, -1, 3))}
+        assert len(masks) == len(made) == 1
+        flex._block_mask_of(second.visible)
+        assert len(made) == 2
+        assert torch.equal(made[1][1], second.segments)
+
     @pytest.mark.parametrize(("heads", "kv_heads"), [(7, 1), (4, 1), (6, 2), (2, 2)])
     def test_grouped_heads(self, flex_backend, heads, kv_heads):
         flex_backend("eager")
