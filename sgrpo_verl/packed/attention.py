@@ -6,6 +6,9 @@ in [visible[q, 2], q], its own segment. On an accelerator that is a block-sparse
 CPU, where flex_attention has no backward pass, each segment attends on its own.
 """
 
+import sys
+from types import ModuleType
+
 import torch
 from transformers import AttentionInterface
 
@@ -33,8 +36,9 @@ def packed_attention(
     """transformers' attention interface.
 
     Args:
-        query: (1, heads, tokens, head dimension); ``key`` and ``value`` with as many heads or fewer.
-        attention_mask: ``visible``, int64 of shape (1, 1, tokens, 3).
+        query: (1, heads, tokens, head dimension); ``key`` and ``value`` with as many heads or fewer. Under verl's
+            Ulysses sequence parallelism, this rank's slice of the tokens.
+        attention_mask: ``visible``, int64 of shape (1, 1, tokens, 3), of all tokens on every rank.
 
     Returns:
         The output, (1, tokens, heads, head dimension), and no weights.
@@ -42,6 +46,7 @@ def packed_attention(
     Raises:
         ValueError: the rows were not packed, or the model wants more of its attention than this.
     """
+    query, key, value = _whole_sequence(query, key, value)
     tokens = query.shape[2]
     if attention_mask is None or attention_mask.dtype != torch.int64 or attention_mask.shape != (1, 1, tokens, 3):
         raise ValueError(f"attn_implementation={PACKED_ATTENTION} is only for rows that sgrpo-verl has packed")
@@ -50,9 +55,36 @@ def packed_attention(
             raise ValueError(
                 f"algorithm.sgrpo.layout=packed with a model that has {name} ({wanted}): set layout=rows for it"
             )
-    if query.device.type == "cpu":
-        return segment_by_segment(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
-    return flex.attend(query, key, value, attention_mask, scaling).transpose(1, 2).contiguous(), None
+    attend = segment_by_segment if query.device.type == "cpu" else flex.attend
+    output = _own_slice(attend(query, key, value, attention_mask, scaling))
+    return output.transpose(1, 2).contiguous(), None
+
+
+def _ulysses() -> ModuleType | None:
+    """verl's sequence parallelism (verl/utils/ulysses.py), where this process has an engine that uses it."""
+    module = sys.modules.get("verl.utils.ulysses")
+    return module if module and module.get_ulysses_sequence_parallel_world_size() > 1 else None
+
+
+def _whole_sequence(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """All tokens of some heads, from all heads of this rank's slice of the tokens: (1, heads / ranks, tokens, size).
+
+    verl does the same around flash attention. Key heads are repeated where there are fewer than ranks.
+    """
+    if (ulysses := _ulysses()) is None:
+        return query, key, value
+    repeats = max(ulysses.get_ulysses_sequence_parallel_world_size() // key.shape[1], 1)
+    repeated = (query, key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1))
+    query, key, value = (ulysses.gather_seq_scatter_heads(one, seq_dim=2, head_dim=1) for one in repeated)
+    return query, key, value
+
+
+def _own_slice(output: torch.Tensor) -> torch.Tensor:
+    """The exchange back: all heads of this rank's slice of the tokens."""
+    ulysses = _ulysses()
+    return output if ulysses is None else ulysses.gather_heads_scatter_seq(output, head_dim=1, seq_dim=2)
 
 
 def segment_by_segment(

@@ -4,6 +4,7 @@ A model loaded with ``attn_implementation="sgrpo_packed"`` is what tells an engi
 its rows and the model, so a few functions are wrapped; for any other model each of them is verl's own.
 """
 
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -72,8 +73,8 @@ def _whole_groups(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
     if not tu.get(data, PACKED, False) or not tu.get(data, "use_dynamic_bsz", True):
         return wrapped(*args, **kwargs)
     rows = data["input_ids"].cpu().unbind()
-    limit = data["max_token_len_per_gpu"]
-    parts = [part for group in groups_of(data["prompts"]) for part in _parts(group, rows, limit)]
+    limit, ranks = data["max_token_len_per_gpu"], tu.get(data, "sp_size", 1)
+    parts = [part for group in groups_of(data["prompts"]) for part in _parts(group, rows, limit * ranks)]
     _split(parts, _most_of_any_rank(len(parts), kwargs.get("dp_group")))
     lengths = [packed_length([rows[index] for index in part]) for part in parts]
     packed = TensorDict(
@@ -84,7 +85,7 @@ def _whole_groups(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         },
         batch_size=[len(parts)],
     )
-    tu.assign_non_tensor(packed, use_dynamic_bsz=True, max_token_len_per_gpu=limit)
+    tu.assign_non_tensor(packed, use_dynamic_bsz=True, max_token_len_per_gpu=limit, sp_size=ranks)
     options = {key: value for key, value in kwargs.items() if key != "data"}
     _, batches_of_parts = wrapped(packed, *args[1:], **options)
     batches = [[row for part in sorted(batch) for row in parts[part]] for batch in batches_of_parts]
@@ -127,9 +128,11 @@ def _pack_inputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> A
     if micro_batch["position_ids"].dim() != 2:
         raise ValueError("algorithm.sgrpo.layout=packed takes models with one position a token; set layout=rows")
     rows = micro_batch["input_ids"]
-    multiple = 1 if rows.device.type == "cpu" else flex.BLOCK  # few lengths for the compiled kernel
+    # Whole blocks on an accelerator: few lengths for the compiled kernel. Equal slices for every rank of a sequence.
+    accelerated = rows.device.type != "cpu"
+    multiple = math.lcm(flex.BLOCK if accelerated else 1, engine.ulysses_sequence_parallel_size)
     packing = pack(rows, groups_of(micro_batch["prompts"]), multiple)
-    if multiple > 1:
+    if accelerated:
         flex.remember(packing.visible, packing.segments)
     options = {name: tu.get(micro_batch, name) for name in _OPTIONS if name in micro_batch}
     packed = TensorDict(

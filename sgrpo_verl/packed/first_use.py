@@ -84,12 +84,23 @@ def _log_probs(engine: Any, batch: TensorDict) -> torch.Tensor:
 
 @contextmanager
 def _plain_attention(engine: Any) -> Iterator[None]:
-    """Let the engine's model attend with torch's own attention, to rows that are not packed."""
+    """Let the engine's model attend with torch's own attention, to rows that are not packed.
+
+    Each rank of a sequence computes them whole: torch's own attention knows nothing of verl's sequence parallelism.
+    """
+    from verl.utils import ulysses
+
     configs = (engine.model_config.hf_config, engine.module.config)
+    parallel, group = engine.use_ulysses_sp, ulysses.get_ulysses_sequence_parallel_group()
+    set_group: Any = ulysses.set_ulysses_sequence_parallel_group  # takes None, which it is not annotated with
     for config in configs:
         config._attn_implementation = "sdpa"
+    engine.use_ulysses_sp = False
+    set_group(None)
     try:
         yield
     finally:
+        engine.use_ulysses_sp = parallel
+        set_group(group)
         for config in configs:
             config._attn_implementation = PACKED_ATTENTION

@@ -28,11 +28,6 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
     for name, right, why in (
         ("actor_rollout_ref.actor.strategy", STRATEGIES, "only verl's FSDP engines pack"),
         ("actor_rollout_ref.ref.strategy", (None, *STRATEGIES), "only verl's FSDP engines pack"),
-        *(
-            (f"actor_rollout_ref.{role}.{engine}ulysses_sequence_parallel_size", (None, 1), "it splits packed rows")
-            for role in ("actor", "ref")
-            for engine in ("", "fsdp_config.")
-        ),
         ("actor_rollout_ref.actor.fsdp_config.pad_to_length", (None, False), "packed rows have no padding"),
         ("actor_rollout_ref.actor.shuffle", (None, False), "it scatters the rows of a group"),
         ("actor_rollout_ref.actor.router_replay.mode", (None, "disabled"), "it replays rows"),

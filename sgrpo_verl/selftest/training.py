@@ -59,7 +59,7 @@ ON_TWO = {
         "actor_rollout_ref.rollout.tensor_model_parallel_size=2",
     ),
     "Ulysses 2": (
-        *RUNS["S-GRPO, rows"],
+        *PACKED,
         "trainer.n_gpus_per_node=2",
         "actor_rollout_ref.actor.ulysses_sequence_parallel_size=2",
     ),

@@ -25,11 +25,12 @@ def process_group(tmp_path_factory):
     torch.distributed.destroy_process_group()
 
 
-@pytest.fixture(scope="module", params=[Qwen2Config, Qwen3Config, LlamaConfig], ids=lambda one: one.model_type)
-def model_path(request, tmp_path_factory):
+FAMILIES = (Qwen2Config, Qwen3Config, LlamaConfig)
+
+
+def write_tiny_model(config_class, folder):
     """A tiny model whose attention matters: its weights are larger than a fresh model's."""
-    folder = tmp_path_factory.mktemp(request.param.model_type)
-    config = request.param(
+    config = config_class(
         vocab_size=16,
         hidden_size=32,
         intermediate_size=48,
@@ -39,7 +40,7 @@ def model_path(request, tmp_path_factory):
         head_dim=8,
         max_position_embeddings=64,
         initializer_range=0.2,
-        tie_word_embeddings=request.param is Qwen3Config,
+        tie_word_embeddings=config_class is Qwen3Config,
         bos_token_id=None,
         eos_token_id=1,
         pad_token_id=1,
@@ -48,6 +49,11 @@ def model_path(request, tmp_path_factory):
     AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
     R1_DISTILL_QWEN.tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=lambda one: one.model_type)
+def model_path(request, tmp_path_factory):
+    return write_tiny_model(request.param, tmp_path_factory.mktemp(request.param.model_type))
 
 
 @pytest.fixture(scope="module")

@@ -140,10 +140,6 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         ),
         (["+algorithm.sgrpo.layout=tree"], r"layout='tree' must be one of rows, packed, auto"),
         ([PACKED, f"{ACTOR}.strategy=megatron"], r"layout=packed with .*actor\.strategy=megatron: .*set it to fsdp"),
-        (
-            [PACKED, f"{ACTOR}.fsdp_config.ulysses_sequence_parallel_size=2"],
-            r"layout=packed with .*ulysses_sequence_parallel_size=2: .*set it to 1, or layout=rows",
-        ),
         ([PACKED, f"{ACTOR}.fsdp_config.pad_to_length=true"], r"layout=packed with .*pad_to_length=True"),
         ([PACKED, f"{ACTOR}.shuffle=true"], r"layout=packed with .*shuffle=True: it scatters the rows of a group"),
         ([PACKED], r"ppo_micro_batch_size_per_gpu=1: .*use_dynamic_bsz=true or make it a multiple of 9"),
