@@ -9,7 +9,7 @@ which fails in a notebook or from standard input, and doubles the work of a scri
 import json
 import os
 import queue
-import select
+import selectors
 import subprocess
 import sys
 import tempfile
@@ -70,11 +70,13 @@ class _Process:
         """The next line, None if it does not come within ``seconds`` or at all."""
         assert self._process.stdout is not None
         descriptor, line, deadline = self._process.stdout.fileno(), b"", time.monotonic() + seconds
-        while not line.endswith(b"\n"):
-            ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready or not (read := os.read(descriptor, 4096)):
-                return None
-            line += read
+        with selectors.DefaultSelector() as selector:  # select() itself ends at 1,024 open files
+            selector.register(descriptor, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready or not (read := os.read(descriptor, 4096)):
+                    return None
+                line += read
         return line.decode().strip()
 
     def end(self) -> bool:

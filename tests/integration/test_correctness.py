@@ -110,6 +110,17 @@ def test_a_checker_that_cannot_start_is_an_error_and_no_zero(tmp_path):
     assert "sympy is broken here" in done.stderr
 
 
+def test_it_works_in_a_process_with_very_many_open_files():
+    """As a reward worker may be: select() refuses a descriptor of 1,024 or more."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))\n"
+        "kept = [open('/dev/null') for _ in range(1100)]\n"
+        f"{CALLER}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[1:2] == ["1.0 0.0"], done.stderr
+
+
 def test_what_overran_and_what_was_lost_is_counted(monkeypatch):
     monkeypatch.setattr(checker, "SECONDS_PER_CHECK", 1.0)
     before = checker.seen()
