@@ -76,10 +76,16 @@ def _statement(rest: str) -> str | None:
 
 def _whole(sentence: str, run: "re.Match[str]") -> str | None:
     """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
-    rest = sentence[run.end() :]
+    found = _without_what_is_open(run[0])
+    rest = sentence[run.start() + len(found) :]
     if _GOES_ON.match(rest) or re.search(r"\d", rest) or _CONNECTED.match(rest.lstrip(" *")):
         return sentence
-    return _right_side(run[0].strip(" ,;:"))
+    return _right_side(found.strip(" ,;:"))
+
+
+def _without_what_is_open(run: str) -> str:
+    """A run without the bracket at its end that words follow, as in "5 (five)"."""
+    return run.rstrip(" ").rstrip("([{|").rstrip(" ")
 
 
 def _first_sentence(text: str) -> str:
@@ -129,10 +135,11 @@ def _bare(number: str) -> str:
 
 def _alone(run: "re.Match[str]", text: str) -> str | None:
     """A run of mathematics in plain text, unless a letter goes on with it: 2x is not 2."""
-    found = run[0].strip(" ,;:")
+    whole = _without_what_is_open(run[0])
+    found = whole.strip(" ,;:").rstrip("!")  # in prose, said with emphasis
     if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
         return _right_side(found.rstrip("=/ "))
-    return None if _GOES_ON.match(text[run.end() :]) else _right_side(found)
+    return None if _GOES_ON.match(text[run.start() + len(whole) :]) else _right_side(found)
 
 
 def _inside(formula: "re.Match[str]") -> str:

@@ -105,6 +105,11 @@ KINDS = {
         ("The answer is **$\\boxed{5}$**", "5", 1),
         ("The answer is 5.\nNo: the answer is 6.", "6", 1),
         ("The answer is about 5", "5", 0),
+        ("The answer is 1,000,000 (one million).", "1000000", 1),
+        ("It is 5 (approximately)", "5", 1),
+        ("The answer is 5!", "5", 1),
+        ("It must be 5!", "120", 0),
+        ("The answer is 5 km/h.", "5", 1),
     ],
     "Unicode": [
         ("The final answer is −5", "5", 0),
