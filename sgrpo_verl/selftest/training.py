@@ -78,6 +78,7 @@ def main(
     out: Annotated[Path, typer.Option()],
     device: Annotated[str, typer.Option()],
     several: Annotated[bool, typer.Option("--several", help="Stage 4: two devices.")] = False,
+    only: Annotated[str, typer.Option(help="The one run of that name.")] = "",
 ) -> None:
     """Every run, one after another."""
     report = Report(out)
@@ -89,7 +90,7 @@ def main(
         model = write_random_model(Path(folder, "model"), tokenizer, **shape)
         data = write_data(Path(folder, "data"), TASKS["sums"], train=PROMPTS * STEPS[device], validation=4, test=4)
         runs = ON_TWO if several else RUNS_ON_CPU if device == "cpu" else RUNS
-        for name, overrides in runs.items():
+        for name, overrides in runs.items() if not only else [(only, runs[only])]:
             report.progress(f"{name}: {STEPS[device]} steps of main_ppo")
             _run(report, name, overrides, model, data, Path(folder, re.sub(r"\W+", "-", name)), device)
 
