@@ -5,7 +5,7 @@
 set -u
 PATH=$PATH:/usr/sbin:/sbin # where ldconfig is, for an ordinary user
 DISK_GIB=${DISK_GIB:-8}    # .venv takes 4.2 GiB, pip's downloads and a demo's results the rest
-MEMORY_GIB=${MEMORY_GIB:-6} # make demo takes MEASURED at its peak
+MEMORY_GIB=${MEMORY_GIB:-7} # make demo takes 7.2 GiB at its peak
 LIBRARIES="libnuma.so.1"   # that a wheel of cpu.txt loads and none brings; tests/integration/test_libraries.py
 missing=""
 

@@ -51,17 +51,20 @@ def _library() -> None:
 def _engine() -> None:
     """One greedy answer of eight tokens from a model of random weights."""
     from sgrpo_verl.eval.engine import Engine, EngineOptions
-    from sgrpo_verl.eval.methods import Reasoner, vanilla
+    from sgrpo_verl.eval.methods import Method, Request
     from sgrpo_verl.toy.model import write_random_model
 
     with tempfile.TemporaryDirectory() as folder:
         model = write_random_model(Path(folder) / "model")
         engine = Engine(str(model), EngineOptions(max_model_len=64, dtype="float32"), temperature=0, top_p=1)
         prompt_ids = engine.tokenizer.encode("1+1=", add_special_tokens=False)
-        ending = frozenset([engine.tokenizer.eos_token_id])
-        reasoner = Reasoner(engine.tokenizer, "<think>", "</think>", "</think>", 8, 8, ending)
-        [(_, [completion])] = engine.run([("prompt", 0, vanilla(reasoner, prompt_ids))])
-        print(f"answered with {completion.response_tokens} tokens")
+
+        def answer() -> Method:  # greedy requests ask for log-probs, as training does
+            [generated] = yield [Request(prompt_ids, max_tokens=8, greedy=True)]
+            print(f"answered with {len(generated.token_ids)} tokens of log-probs {generated.log_probs}")
+            return []
+
+        list(engine.run([("prompt", 0, answer())]))
         engine.close()
 
 

@@ -134,8 +134,12 @@ class PlatformCPU(PlatformBase):
         return False  # weights go to vLLM through shared memory
 
     def rollout_env_vars(self) -> dict[str, str]:
-        """What vLLM's CPU engine needs beside other processes on the same cores; the user's own values win."""
-        ours = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1"}
+        """What vLLM's CPU engine needs beside other processes on the same cores; the user's own values win.
+
+        vLLM compiles a few small functions even where it is told to be eager (v1/sample/ops/logprobs.py): on a CPU that
+        takes a C++ compiler and seconds, and saves nothing.
+        """
+        ours = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1", "TORCHDYNAMO_DISABLE": "1"}
         return {name: os.environ.get(name, value) for name, value in ours.items()}
 
     def cudart(self) -> None:

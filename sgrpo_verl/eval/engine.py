@@ -54,6 +54,7 @@ class Engine:
                 settings[name] = value
         if current_platform.is_cpu():  # there, the share is one of main memory, and compiling takes minutes
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")  # vLLM compiles some small functions all the same
             settings = {"gpu_memory_utilization": 0.2, **settings, "enforce_eager": True}
             # A prompt split over two steps with a seed of its own ends vLLM there: torch's CPU generator has no offset.
             settings |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(4096, options.max_model_len)}

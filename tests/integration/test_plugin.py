@@ -111,6 +111,8 @@ print("CHECK fsdp2 on", sorted(str(one) for one in EngineRegistry._engines["lang
 from vllm.platforms.cpu import CpuPlatform
 print("CHECK", 'distributed_executor_backend = "mp"' in inspect.getsource(CpuPlatform.check_and_update_config))
 print("CHECK", "remove_weight=True" in inspect.getsource(UnquantizedLinearMethod.process_weights_after_loading))
+import vllm.v1.sample.ops.logprobs as logprobs
+print("CHECK vLLM compiles however eager it is", "@torch.compile" in inspect.getsource(logprobs))
 """
     assert [line for line in python(code, **WITHOUT)[0].splitlines() if line.startswith("CHECK")] == [
         "CHECK no distribution is named vllm",
@@ -119,6 +121,7 @@ print("CHECK", "remove_weight=True" in inspect.getsource(UnquantizedLinearMethod
         "CHECK fsdp2 on ['cuda', 'npu']",
         "CHECK True",
         "CHECK True",
+        "CHECK vLLM compiles however eager it is True",
     ]
 
 
