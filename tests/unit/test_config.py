@@ -55,10 +55,7 @@ def test_auto_packs_where_it_can_and_says_why_where_it_cannot(compose_config):
     assert SGRPOConfig.of(config).layout == "packed"
     assert OmegaConf.select(config, ATTENTION) == "sgrpo_packed"
     for override, why in (
-        (
-            f"{ACTOR}.ulysses_sequence_parallel_size=2",
-            "ulysses_sequence_parallel_size=2: it splits packed rows; set it to 1",
-        ),
+        (f"{ACTOR}.fsdp_config.pad_to_length=true", "pad_to_length=True: packed rows have no padding; set it to False"),
         (f"{ACTOR}.shuffle=true", "shuffle=True: it scatters the rows of a group"),
     ):
         config = compose_config("algorithm.adv_estimator=sgrpo", AUTO, f"{ACTOR}.use_dynamic_bsz=true", override)
