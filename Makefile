@@ -15,7 +15,7 @@ help:
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; four minutes"
 	@echo "make test       set up, then lint, types and all tests"
 	@echo "make test-unit  the tests that start no verl process"
-	@echo "make test-pinned  unit, packed, plugin and recipe tests with the versions that verl pins for GPUs, on the CPU"
+	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest"
 	@echo "make check      lint, format and types"
 	@echo "make docs       API documentation into outputs/api"
 	@echo "make clean      remove .venv and outputs"
@@ -52,6 +52,7 @@ test: check
 test-pinned: $(PINNED)/.ready
 	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/unit tests/integration/test_packed.py tests/integration/test_recipes.py
 	$(PINNED)/bin/python -m pytest tests/integration/test_plugin.py
+	VERL_PLATFORM=cpu $(PINNED)/bin/sgrpo selftest --out outputs/selftest-pinned
 
 $(PINNED)/.ready: requirements/cpu.txt requirements/pinned.txt requirements/install.sh pyproject.toml
 	@python=$$(sh requirements/check_machine.sh) && TORCH_PLAIN=1 sh requirements/install.sh "$$python" $(PINNED) requirements/pinned.txt
