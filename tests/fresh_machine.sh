@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 
 cat > "$work/inside.sh" <<'INSIDE'
 set -eu
-cd /root/sgrpo-verl
+cd /srv/sgrpo-verl
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'FAILED: %s\n' "$*"; exit 1; }
 
@@ -57,8 +57,8 @@ if command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
     echo "== a minimal Debian 12 with python3 and make in $root"
     debootstrap --variant=minbase --include=python3,make,ca-certificates bookworm "$root" > "$work/debootstrap.log" 2>&1 \
         || { tail -n 20 "$work/debootstrap.log"; exit 1; }
-    copy "$root/root/sgrpo-verl"
-    cp "$work/inside.sh" "$root/root/inside.sh"
+    copy "$root/srv/sgrpo-verl"
+    cp "$work/inside.sh" "$root/srv/inside.sh"
     # A private mount namespace: what is mounted in it is gone with its last process.
     PIP_SETTINGS=$pip_settings unshare --mount --fork bash -euc '
         root=$1
@@ -68,8 +68,8 @@ if command -v debootstrap > /dev/null && [ "$(id -u)" = 0 ]; then
             mount --rbind "$folder" "$root$folder"
         done
         cp /etc/resolv.conf "$root/etc/resolv.conf"
-        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 COLUMNS=120 $PIP_SETTINGS \
-            chroot "$root" bash /root/inside.sh
+        env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/srv LANG=C.UTF-8 COLUMNS=120 $PIP_SETTINGS \
+            chroot "$root" bash /srv/inside.sh
     ' bash "$root" ${FRESH_FOLDERS:-}
 elif command -v docker > /dev/null; then
     copy "$work/sgrpo-verl"
@@ -78,7 +78,7 @@ elif command -v docker > /dev/null; then
     docker run --rm --shm-size=1g --env COLUMNS=120 $(printf -- '--env %s ' $pip_settings) "${folders[@]}" \
         --volume "$work:/mnt:ro" debian:12-slim sh -euc '
             apt-get update -q && apt-get install -y -q --no-install-recommends python3 make ca-certificates
-            cp -r /mnt/sgrpo-verl /root/sgrpo-verl
+            cp -r /mnt/sgrpo-verl /srv/sgrpo-verl
             bash /mnt/inside.sh'
 else
     echo "needs debootstrap (as root) or Docker"

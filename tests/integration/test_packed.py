@@ -69,6 +69,13 @@ def batches(draw):
         rows.append([1, 1])
         prompts.append([1])
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
+    batch = batch_from(rows, prompts, generator, lambda count: torch.randint(2, (count,), generator=generator))
+    batch["response_mask"].values()[-1] = 1  # a batch with no trained token has no mean
+    return batch
+
+
+def batch_from(rows, prompts, generator, mask):
+    """Rows of tokens as verl gives them to an engine; ``mask(count)`` is the response mask of so many tokens."""
     responses = [row[len(prompt) :] for row, prompt in zip(rows, prompts, strict=True)]
 
     def per_token(make):
@@ -79,12 +86,11 @@ def batches(draw):
         "position_ids": jagged([torch.arange(len(row)) for row in rows]),
         "prompts": jagged(prompts),
         "responses": jagged(responses),
-        "response_mask": per_token(lambda count: torch.randint(2, (count,), generator=generator)),
+        "response_mask": per_token(mask),
         "old_log_probs": per_token(lambda count: -3 + torch.randn(count, generator=generator)),
         "advantages": per_token(lambda count: torch.randn(1, generator=generator).expand(count).clone()),
         "ref_log_prob": per_token(lambda count: -3 + torch.randn(count, generator=generator)),
     }
-    fields["response_mask"].values()[-1] = 1  # a batch with no trained token has no mean
     return TensorDict({**fields, "loss_mask": fields["response_mask"]}, batch_size=[len(rows)])
 
 

@@ -7,11 +7,9 @@ import random
 import sys
 
 import torch
-from tensordict import TensorDict
 
 from sgrpo_verl.selftest.engine import build_engine, build_loss
-from tests.integration.test_packed import run
-from tests.unit.test_packed import jagged
+from tests.integration.test_packed import batch_from, run
 
 SEEDS = range(3)
 
@@ -27,23 +25,8 @@ def made_batch(seed):
             rows.append([*prompt, *thought[:cut], 7, 7, *(rng.randrange(4) for _ in range(rng.randrange(1, 4)))])
         rows.append([*prompt, *thought, 8, *(rng.randrange(4) for _ in range(rng.randrange(3)))])
         prompts += [prompt] * 4
-    responses = [row[len(prompt) :] for row, prompt in zip(rows, prompts, strict=True)]
     generator = torch.Generator().manual_seed(seed)
-
-    def per_token(make):
-        return jagged([make(len(response)) for response in responses])
-
-    fields = {
-        "input_ids": jagged(rows),
-        "position_ids": jagged([torch.arange(len(row)) for row in rows]),
-        "prompts": jagged(prompts),
-        "responses": jagged(responses),
-        "response_mask": per_token(lambda count: torch.ones(count, dtype=torch.int64)),
-        "old_log_probs": per_token(lambda count: -3 + torch.randn(count, generator=generator)),
-        "advantages": per_token(lambda count: torch.randn(1, generator=generator).expand(count).clone()),
-        "ref_log_prob": per_token(lambda count: -3 + torch.randn(count, generator=generator)),
-    }
-    return TensorDict({**fields, "loss_mask": fields["response_mask"]}, batch_size=[len(rows)])
+    return batch_from(rows, prompts, generator, lambda count: torch.ones(count, dtype=torch.int64))
 
 
 def main(rank, ranks, store, out, *models):
