@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from sgrpo_verl.cli import app
+from sgrpo_verl.config import complete
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.selftest import attention, run, training
 from sgrpo_verl.selftest.progress import Report
@@ -43,6 +44,14 @@ def test_training_with_vllm_passes(tmp_path):
         (f"S-GRPO, packed: {check}", True)
         for check in ("runs", "engine and actor agree", "weights after a sync", "every group is whole", "prefix cache")
     ], checks
+
+
+@pytest.mark.parametrize("name", training.ON_TWO)
+def test_verl_knows_what_the_fourth_stage_sets(compose_config, name):
+    """It takes two accelerators to run; its overrides compose everywhere, and the driver takes them."""
+    config = compose_config(*training._quick_start(), *training.ON_TWO[name])
+    complete(config)
+    assert config.algorithm.sgrpo.layout == "packed"
 
 
 def looks_past_the_cut(visible):
