@@ -35,9 +35,14 @@ _ENDED_FROM_OUTSIDE = (
 )
 
 
+def _said(log: str) -> list[str]:
+    """A log's lines without senders and colours."""
+    return [_SENDER.sub("", _COLOUR.sub("", line)) for line in log.splitlines()]
+
+
 def cause_in(log: str) -> str | None:
     """The first failed import or error in what vLLM's processes wrote, as one sentence; None if there is none."""
-    lines = [_SENDER.sub("", _COLOUR.sub("", line)) for line in log.splitlines()]
+    lines = _said(log)
     for line in lines:
         if failed := _FAILED_IMPORT.search(line):
             return _with_help(f"vLLM's compiled library cannot be loaded ({failed[2]})")
@@ -51,7 +56,7 @@ def cause_in(log: str) -> str | None:
 
 def last_error_in(log: str) -> str | None:
     """The error that a program ended with, from what it wrote; None if it ended with none."""
-    lines = [_SENDER.sub("", _COLOUR.sub("", line)) for line in log.splitlines()]
+    lines = _said(log)
     return next((f"{found[1]}: {found[2]}" for line in reversed(lines) if (found := _EXCEPTION.match(line))), None)
 
 

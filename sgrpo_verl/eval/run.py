@@ -159,9 +159,8 @@ def _start(model: str, options: EngineOptions, settings: Settings, log: Path) ->
     except UserError:
         raise
     except Exception as error:
-        cause = failure("library") or cause_of(
-            error, log.read_text(errors="replace")
-        )  # without its library, vLLM fails in many ways
+        # Without its library, vLLM fails in many ways.
+        cause = failure("library") or cause_of(error, log.read_text(errors="replace"))
         raise UserError(
             f"vLLM's engine did not start with --model {model} and {options.max_model_len} tokens: {cause}. Its whole "
             f"log is {log}"
