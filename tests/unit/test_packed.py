@@ -185,6 +185,9 @@ def packing_of(groups, multiple=1):
 def flex_backend(monkeypatch):
     """``flex_backend(backend)``: compile the packed attention's kernel with it, from the beginning."""
 
+    # Another test's vLLM engine may have run in this process: on the CPU, sgrpo eval tells it not to compile.
+    monkeypatch.delenv("TORCHDYNAMO_DISABLE", raising=False)
+
     def use(backend):
         torch._dynamo.reset()
         compiled = torch.compile(flex._fused, backend=backend, dynamic=True, fullgraph=True)
