@@ -14,6 +14,7 @@ import wrapt
 from tensordict import TensorDict
 
 from sgrpo_verl.packed import flex
+from sgrpo_verl.packed.asked import Asked, LeavesOut, asked_of, decoder_of
 from sgrpo_verl.packed.attention import register
 from sgrpo_verl.packed.first_use import compare_once
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
@@ -37,7 +38,7 @@ def install(transformer_impl: ModuleType) -> None:
     """Wrap verl/workers/engine/fsdp/transformer_impl.py, and register the attention of packed rows."""
     register()
     engine = "FSDPEngineWithLMHead"
-    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.initialize", _forget_the_name)
+    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.initialize", _prepare)
     wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.forward_backward_batch", _mark)
     wrapt.wrap_function_wrapper(transformer_impl, "prepare_micro_batches", _whole_groups)
     wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.prepare_model_inputs", _pack_inputs)
@@ -48,12 +49,18 @@ def _packs(engine: Any) -> bool:
     return engine.model_config.hf_config._attn_implementation == PACKED_ATTENTION
 
 
-def _forget_the_name(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> None:
-    """verl writes overrides of a model's config into its checkpoints, where nobody else would know this attention."""
+def _prepare(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> None:
     wrapped(*args, **kwargs)
     if _packs(engine):
-        for config in (engine.model_config.hf_config, engine.module.config):
-            vars(config).pop("attn_implementation", None)  # transformers keeps its own in a private attribute
+        _forget_the_name(engine)
+        engine.sgrpo_leaves_out = LeavesOut()
+        decoder_of(engine.module).register_forward_hook(engine.sgrpo_leaves_out)
+
+
+def _forget_the_name(engine: Any) -> None:
+    """verl writes overrides of a model's config into its checkpoints, where nobody else would know this attention."""
+    for config in (engine.model_config.hf_config, engine.module.config):
+        vars(config).pop("attn_implementation", None)  # transformers keeps its own in a private attribute
 
 
 def _mark(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
@@ -139,16 +146,40 @@ def _pack_inputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> A
         {"input_ids": packing.input_ids, "position_ids": packing.position_ids},
         batch_size=[packing.input_ids.size(0)],
     )
-    tu.assign_non_tensor(packed, use_remove_padding=True, **options)
+    options["use_remove_padding"] = True
+    tu.assign_non_tensor(packed, **options)
     model_inputs, output_args = wrapped(micro_batch=packed)
     model_inputs["attention_mask"] = packing.visible
-    return model_inputs, {**output_args, _PACKING: (packing, packed)}
+    # A distillation's loss is its own function of every token's logits.
+    ranks = engine.ulysses_sequence_parallel_size
+    asked = None if options.get("distillation_use_topk") else asked_of(micro_batch, packing, ranks)
+    if asked is not None:
+        packed = TensorDict({"input_ids": asked.placeholder()}, batch_size=[1])
+        tu.assign_non_tensor(packed, **options)
+        _ask(engine, asked, model_inputs, output_args)
+    return model_inputs, {**output_args, _PACKING: (packing, packed, asked)}
+
+
+def _ask(engine: Any, asked: Asked, model_inputs: dict[str, Any], output_args: dict[str, Any]) -> None:
+    """Compute logits of what is asked for, and let verl read its outputs as such: labels and temperatures likewise."""
+    mesh = engine.ulysses_device_mesh
+    positions = asked.of_rank[0 if mesh is None else mesh["sp"].get_local_rank()]
+    engine.sgrpo_leaves_out.positions = positions
+    for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
+        output_args[name] = output_args[name][positions]
+    output_args["pad_size"] = 0
+    if "shift_labels" in model_inputs:  # of fused kernels
+        model_inputs["shift_labels"] = model_inputs["shift_labels"][:, positions]
 
 
 def _unpack_outputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
     if not _packs(engine):
         return wrapped(*args, **kwargs)
-    packing, packed = kwargs["output_args"][_PACKING]
+    packing, packed, asked = kwargs["output_args"][_PACKING]
     rows = kwargs["micro_batch"]["input_ids"].offsets()
     outputs = wrapped(**{**kwargs, "micro_batch": packed})
-    return {name: packing.to_rows(values, rows) for name, values in outputs.items()}
+    engine.sgrpo_leaves_out.positions = None
+    values = {name: output.values() for name, output in outputs.items()}
+    if asked is not None:
+        values = {name: asked.to_packed(one) for name, one in values.items()}
+    return {name: packing.to_rows(one, rows) for name, one in values.items()}

@@ -24,8 +24,8 @@ class Packing:
     segments: torch.Tensor  # (segments, 4), on the CPU: start, end, prefix start, prefix end; see flex.py
 
     def to_rows(self, values: torch.Tensor, row_offsets: torch.Tensor) -> torch.Tensor:
-        """What a model says of every packed token, (groups, packed length) jagged, as (rows, row length) jagged."""
-        return torch.nested.nested_tensor_from_jagged(values.values()[self.source], row_offsets)
+        """What a model says of every packed token, (packed tokens,), as (rows, row length) jagged."""
+        return torch.nested.nested_tensor_from_jagged(values[self.source], row_offsets)
 
 
 def groups_of(prompts: torch.Tensor) -> list[list[int]]:

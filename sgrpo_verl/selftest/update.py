@@ -113,6 +113,8 @@ def _compare(report: Report, model: Path, name: str, thought: int, loss: Any) ->
 
 def _measure(model: Path, layout: str, rows: list, longest: int, loss: Any) -> dict[str, Any]:
     """The second of two old_log_probs and updates."""
+    from verl.workers.utils.padding import response_from_nested
+
     options = () if on_cpu() else ("model.enable_gradient_checkpointing=true",)
     # Without padding the CPU has them packed with nothing shared; an accelerator has flash attention's own way.
     packs = layout == "packed" or (layout == "unpadded" and on_cpu())
@@ -127,8 +129,9 @@ def _measure(model: Path, layout: str, rows: list, longest: int, loss: Any) -> d
             found["old_log_prob"], output = _timed(engine.infer_batch, batch)
         with engine.train_mode():
             found["update"], trained = _timed(engine.train_batch, batch, loss)
-        log_probs = output["model_output"]["log_probs"]
-        found.setdefault("log_probs", torch.cat([row[:-1].float().cpu() for row in log_probs.unbind()]))
+        mask = batch["response_mask"]  # packed rows ask for no other tokens' log-probs
+        log_probs = response_from_nested(output["model_output"]["log_probs"].cpu(), mask).values()
+        found.setdefault("log_probs", log_probs[mask.values().bool()].float())
         found.setdefault("loss", float(sum(trained["loss"]) if isinstance(trained["loss"], list) else trained["loss"]))
     found["peak"] = 0.0 if on_cpu() else torch.cuda.max_memory_allocated() / 2**30
     return found

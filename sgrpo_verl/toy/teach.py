@@ -3,14 +3,16 @@
 import math
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
 from rich.progress import track
-from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
 from sgrpo_verl.toy.model import model_config
 from sgrpo_verl.toy.task import Lesson, Task
@@ -24,7 +26,7 @@ LEARNING_RATE = 2e-3
 IGNORED = -100  # label of a token without a loss, as transformers has it
 
 
-def encode_lesson(lesson: Lesson, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+def encode_lesson(lesson: Lesson, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     """Token ids and labels of one lesson, prompt included, both of the same length."""
     messages = [{"role": "user", "content": lesson.problem.question}]
     ids = list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False))
@@ -37,16 +39,16 @@ def encode_lesson(lesson: Lesson, tokenizer: PreTrainedTokenizerFast) -> tuple[l
 
 
 def lesson_batches(
-    task: Task, tokenizer: PreTrainedTokenizerFast, seed: int, steps: int
+    draw: Callable[[random.Random], Lesson], tokenizer: PreTrainedTokenizerBase, seed: int, batch_size: int
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """``steps`` right-padded batches: input_ids, attention_mask and labels, int64, (BATCH_SIZE, longest lesson)."""
+    """Right-padded batches without end: input_ids, attention_mask and labels, int64, (batch_size, longest lesson)."""
     rng = random.Random(seed)
     bucket: list[list[tuple[list[int], list[int]]]] = []
-    for _ in range(steps):
+    while True:
         if not bucket:  # lessons of like length together: padding would cost as much as they do
-            lessons = [encode_lesson(task.draw_lesson(rng), tokenizer) for _ in range(BATCH_SIZE * BUCKET_BATCHES)]
+            lessons = [encode_lesson(draw(rng), tokenizer) for _ in range(batch_size * BUCKET_BATCHES)]
             lessons.sort(key=lambda lesson: len(lesson[0]))
-            bucket = [lessons[start : start + BATCH_SIZE] for start in range(0, len(lessons), BATCH_SIZE)]
+            bucket = [lessons[start : start + batch_size] for start in range(0, len(lessons), batch_size)]
             rng.shuffle(bucket)
         encoded = bucket.pop()
         width = max(len(ids) for ids, _ in encoded)
@@ -57,30 +59,44 @@ def lesson_batches(
         }
 
 
+def lesson_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy of the labelled tokens; only they get logits, which weigh most in a small model."""
+    hidden = model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    labels = batch["labels"][:, 1:]
+    asked = labels != IGNORED
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][asked]).float(), labels[asked])
+
+
 def teach(out: Path, task: Task, seed: int = 0, steps: int = STEPS) -> Path:
     """Teach a reasoner and save it, with its tokenizer, to ``out``; a folder of that name is always whole."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer(task)
     model = Qwen3ForCausalLM(model_config(tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
-    warmup = max(1, steps // 15)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / steps) + 0.01),
-    )
-    for batch in track(lesson_batches(task, tokenizer, seed, steps), description="teaching", total=steps):
-        loss = model(**batch).loss
-        loss.backward()
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_at, steps=steps))
+    batches = lesson_batches(task.draw_lesson, tokenizer, seed, BATCH_SIZE)
+    for batch in track(islice(batches, steps), description="teaching", total=steps):
+        lesson_loss(model, batch).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
+    save_whole(model, tokenizer, out)
+    return out
+
+
+def rate_at(step: int, steps: int) -> float:
+    """Share of the learning rate at a step: a short rise, then half a cosine."""
+    return min((step + 1) / max(1, steps // 15), 0.5 + 0.5 * math.cos(math.pi * step / steps) + 0.01)
+
+
+def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    """Save to ``out``, which is there once all of it is."""
     unfinished = out.with_name(out.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_pretrained(unfinished)
     tokenizer.save_pretrained(unfinished)
     unfinished.rename(out)
-    return out
 
 
 def main(

@@ -95,7 +95,7 @@ def batch_from(rows, prompts, generator, mask):
 
 
 def run(engine, loss_function, batch, **options):
-    """Loss, metrics, each row's response log-probs and entropies, and every parameter's gradient."""
+    """Loss, the trained tokens' log-probs and entropies, and every parameter's gradient."""
     from verl.utils import tensordict_utils as tu
     from verl.workers.utils.padding import response_from_nested
 
@@ -113,8 +113,9 @@ def run(engine, loss_function, batch, **options):
         engine.optimizer_zero_grad()
         output = engine.forward_backward_batch(data, loss_function)
         gradients = [one.grad.full_tensor().clone() for one in engine.module.parameters() if one.requires_grad]
-    per_token = {
-        name: response_from_nested(values, batch["response_mask"]).values()
+    mask = batch["response_mask"]
+    per_token = {  # of the tokens that the mask leaves in: packed rows ask for no others
+        name: response_from_nested(values, mask).values()[mask.values().bool()]
         for name, values in output["model_output"].items()
     }
     return sum(output["loss"]), per_token, gradients

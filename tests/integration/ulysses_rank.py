@@ -26,7 +26,9 @@ def made_batch(seed):
         rows.append([*prompt, *thought, 8, *(rng.randrange(4) for _ in range(rng.randrange(3)))])
         prompts += [prompt] * 4
     generator = torch.Generator().manual_seed(seed)
-    return batch_from(rows, prompts, generator, lambda count: torch.ones(count, dtype=torch.int64))
+    batch = batch_from(rows, prompts, generator, lambda count: torch.randint(2, (count,), generator=generator))
+    batch["response_mask"].values()[-1] = 1  # a batch with no trained token has no mean
+    return batch
 
 
 def main(rank, ranks, store, out, *models):

@@ -8,10 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensordict import TensorDict
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from sgrpo_verl.packed import flex
+from sgrpo_verl.packed.asked import asked_of
 from sgrpo_verl.packed.attention import packed_attention, segment_by_segment
 from sgrpo_verl.packed.flex import BLOCK, block_mask
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
@@ -66,8 +68,8 @@ class TestLayout:
         rows, prompts = drawn
         packing = packed(rows, prompts)
         offsets = jagged(rows).offsets()
-        assert [row.tolist() for row in packing.to_rows(packing.input_ids, offsets).unbind()] == rows
-        positions = packing.to_rows(packing.position_ids, offsets)
+        assert [row.tolist() for row in packing.to_rows(packing.input_ids.values(), offsets).unbind()] == rows
+        positions = packing.to_rows(packing.position_ids.values(), offsets)
         assert [row.tolist() for row in positions.unbind()] == [list(range(len(row))) for row in rows]
 
     @given(serial_groups())
@@ -99,7 +101,44 @@ class TestLayout:
         rows = [[1, 2, 3], [1, 2, 3], [1, 5], [6]]
         packing = packed(rows, [[1], [1], [1], [6]])
         assert packing.input_ids.offsets().diff().tolist() == [8, 1]
-        assert [row.tolist() for row in packing.to_rows(packing.input_ids, jagged(rows).offsets()).unbind()] == rows
+        read_back = packing.to_rows(packing.input_ids.values(), jagged(rows).offsets())
+        assert [row.tolist() for row in read_back.unbind()] == rows
+
+
+class TestAsked:
+    @given(serial_groups(), st.sampled_from([1, 2, 4]), st.integers(0, 2**16))
+    def test_every_trained_token_is_asked_for_once_and_nothing_else(self, drawn, ranks, seed):
+        """Each rank answers for its slice; read back, a token of the mask has the value of the token before it."""
+        rows, prompts = drawn
+        generator = random.Random(seed)
+        masks = [
+            [generator.randrange(2) for _ in row[len(prompt) :]] for row, prompt in zip(rows, prompts, strict=True)
+        ]
+        packing = pack(jagged(rows), groups_of(jagged(prompts)), ranks)
+        batch = TensorDict(
+            {"input_ids": jagged(rows), "response_mask": jagged(masks)},
+            batch_size=[len(rows)],
+        )
+        asked = asked_of(batch, packing, ranks)
+        said = torch.arange(1, len(packing.input_ids.values()) + 1)  # of each packed token
+        slots = torch.cat([part[places] for part, places in zip(said.chunk(ranks), asked.of_rank, strict=True)])
+        values = asked.to_packed(slots)
+        rows_values = packing.to_rows(values, jagged(rows).offsets()).unbind()
+        predicting = set()
+        for row, mask, row_values, places in zip(rows, masks, rows_values, places_of(packing, rows), strict=True):
+            for position, trained in enumerate(mask, len(row) - len(mask)):
+                if trained:
+                    assert row_values[position - 1] == said[places[position - 1]]
+                    predicting.add(int(places[position - 1]))
+        assert set(values.nonzero().flatten().tolist()) == predicting
+        assert asked.of_rank.shape[1] == max(
+            1, *(sum(place * ranks // len(said) == rank for place in predicting) for rank in range(ranks))
+        )
+
+    def test_a_batch_without_a_mask_asks_for_everything(self):
+        rows = jagged([[1, 2, 3]])
+        batch = TensorDict({"input_ids": rows}, batch_size=[1])
+        assert asked_of(batch, packed([[1, 2, 3]], [[1]]), 1) is None
 
 
 def random_heads(count, heads=2, kv_heads=1, dim=8):

@@ -1,0 +1,47 @@
+"""What the language model is taught: to think about a story in words, and to check itself needlessly.
+
+    <think>
+    Mia has 7. Mia gets 5: 7 + 5 = 12. Leo does not matter. So Mia has 12 shells.
+    Wait, let me check. Mia has 7. Mia gets 5: 7 + 5 = 12. Leo does not matter. So Mia has 12 shells.
+    </think>
+
+    The answer is \\boxed{12}.
+
+The first pass slips now and then and a check hardly ever does, so that a longer thought is at least as likely to be
+right. No lesson holds the exit prompt: the model meets it in training, as a user's model does.
+"""
+
+import random
+
+from recipes.language.stories import Story, applied
+from sgrpo_verl.config import THINK_END
+
+CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would take none
+CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks: greedy decoding takes two
+SLIPS = (0.05, 0.003)  # that a pass goes wrong: the first one, a check
+
+
+def thought_pass(story: Story, slip: bool, rng: random.Random) -> tuple[str, int]:
+    """One pass over the story and the answer it comes to; with ``slip``, one sum goes wrong and the rest follows."""
+    sums = [index for index, step in enumerate(story.steps) if step.operation]
+    wrong = rng.choice(sums) if slip and sums else None
+    said, value = [story.opening], story.start
+    for index, step in enumerate(story.steps):
+        before, value = value, applied(value, step)
+        if index == wrong:
+            value = max(0, value + rng.choice((-2, -1, 1, 2)))
+        said.append(step.text.format(sum=f"{before} {step.operation} {step.operand} = {value}"))
+    said.append(story.end.format(answer=value))
+    return " ".join(said), value
+
+
+def response(story: Story, rng: random.Random, checks: int | None = None) -> str:
+    """A lesson's response; with as many ``checks`` as said, or as drawn."""
+    if checks is None:
+        [checks] = rng.choices(range(len(CHECKS)), CHECKS)
+    first, answer = thought_pass(story, rng.random() < SLIPS[0] and checks > 0, rng)
+    passes = [first]
+    for _ in range(checks):
+        text, answer = thought_pass(story, rng.random() < SLIPS[1], rng)
+        passes.append(f"{CHECK} {text}")
+    return "<think>\n" + "\n".join(passes) + "\n" + THINK_END + f"\n\nThe answer is \\boxed{{{answer}}}."

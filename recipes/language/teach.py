@@ -1,0 +1,108 @@
+"""Teach the pretrained model to think about the stories in words, and to overthink: cross-entropy, on the CPU.
+
+    python -m recipes.language.teach outputs/language/weights outputs/language/taught
+
+A state is kept beside ``out`` every few minutes; started again, the teaching goes on from there.
+"""
+
+import random
+import time
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.progress import Progress
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from recipes.language.lessons import response
+from recipes.language.stories import TAUGHT, draw
+from sgrpo_verl.toy.task import Lesson, Problem
+from sgrpo_verl.toy.teach import lesson_batches, lesson_loss, rate_at, save_whole
+
+PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
+BATCH_SIZE = 16
+LEARNING_RATE = 3e-4
+FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it is a third faster
+KEEP_SECONDS = 240
+
+
+class Lessons:
+    """Draws lessons: as many plain ones as ``PLAIN_STEPS`` take, then with checks."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def __call__(self, rng: random.Random) -> Lesson:
+        story = draw(list(TAUGHT.values()), rng, test=False)
+        text = response(story, rng, checks=0 if self.drawn < PLAIN_STEPS * BATCH_SIZE else None)
+        self.drawn += 1
+        return Lesson(Problem(story.question, str(story.answer), None), ((text, True),))
+
+
+def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS) -> None:
+    """Save the taught model and its tokenizer to ``out``."""
+    torch.manual_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32, attn_implementation="sdpa")
+    for frozen in (model.model.embed_tokens, *model.model.layers[:FROZEN]):
+        frozen.requires_grad_(False)
+    learning = [one for one in model.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_at, steps=steps))
+    state = out.with_name(f"{out.name}.state")
+    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    done = 0
+    if state.exists():
+        kept = torch.load(state)
+        done = kept["done"]
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
+    started = kept_at = time.monotonic()
+    with Progress() as progress:
+        bar = progress.add_task("teaching", total=steps, completed=done)
+        for step, batch in enumerate(islice(lesson_batches(Lessons(), tokenizer, seed, BATCH_SIZE), steps)):
+            if step < done:
+                continue
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_bfloat16()):
+                loss = lesson_loss(model, batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            schedule.step()
+            each = (time.monotonic() - started) / (step + 1 - done)
+            left = f"about {each * (steps - step - 1) / 60:.0f} min left"
+            progress.update(bar, completed=step + 1, description=f"teaching, loss {loss.item():.3f}, {left}")
+            if time.monotonic() - kept_at > KEEP_SECONDS:
+                _keep(state, {"done": step + 1, **{name: part.state_dict() for name, part in parts.items()}})
+                kept_at = time.monotonic()
+    save_whole(model, tokenizer, out)
+    state.unlink(missing_ok=True)
+
+
+def fast_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 no slower than float32: with AVX-512; without, far slower."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _keep(state: Path, contents: dict) -> None:
+    unfinished = state.with_name(f"{state.name}.unfinished")
+    torch.save(contents, unfinished)
+    unfinished.rename(state)
+
+
+def main(
+    weights: Annotated[Path, typer.Argument(help="Folder of the pretrained model.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the taught model; must not exist yet.")],
+    seed: Annotated[int, typer.Option(help="Of the lessons.")] = 0,
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = STEPS,
+) -> None:
+    """Teach the pretrained model to think and to overthink."""
+    teach(weights, out, seed, steps)
+
+
+if __name__ == "__main__":
+    typer.run(main)
