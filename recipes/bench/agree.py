@@ -1,4 +1,4 @@
-"""Five optimizer steps of stock main_ppo with rows and with packed rows: how far apart the weights are after them.
+"""Five optimizer steps of stock main_ppo with rows, packed, and without old_log_prob: how far apart the weights end.
 
 Sampling is greedy, so that both runs see the same rollouts for as long as their weights agree.
 """
@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from recipes.bench.model import S_GRPO
+from recipes.bench.model import BYPASS, S_GRPO
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
@@ -21,26 +21,38 @@ PROMPTS = 4  # a step, and in its one mini-batch
 LEARNING_RATE = 1e-3  # so that the weights move by far more than they may differ
 
 
+LAYOUTS: dict[str, tuple[str, ...]] = {
+    "rows": ("algorithm.sgrpo.layout=rows",),
+    "packed": ("algorithm.sgrpo.layout=packed",),
+    "packed-bypass": ("algorithm.sgrpo.layout=packed", BYPASS),
+}
+
+
 def agreement(model: Path, out: Path, console: Console) -> dict[str, Any]:
-    """Train twice; both runs' rollouts and weights, compared."""
+    """Train in every way; rollouts and weights compared with those of rows."""
     data = write_data(out / "data", TASKS["sums"], train=PROMPTS * STEPS, validation=8, test=8)
-    trained = {layout: _train(model, data, out / layout, layout, console) for layout in ("rows", "packed")}
-    before, rows, packed = (_weights(folder) for folder in (model, trained["rows"], trained["packed"]))
-    moved, apart = (rows - before).abs(), (packed - rows).abs()
-    return {
+    trained = {name: _train(model, data, out / name, chosen, console) for name, chosen in LAYOUTS.items()}
+    before, rows = _weights(model), _weights(trained["rows"])
+    moved = (rows - before).abs()
+    found: dict[str, Any] = {
         "steps": STEPS,
         "learning_rate": LEARNING_RATE,
-        "same_rollouts": _rollouts(out / "rows") == _rollouts(out / "packed"),
         "largest_movement": moved.max().item(),
         "median_movement": moved.median().item(),
-        "largest_difference": apart.max().item(),
-        "relative_difference": (apart.norm() / moved.norm()).item(),
     }
+    for name in ("packed", "packed-bypass"):
+        apart = (_weights(trained[name]) - rows).abs()
+        found[name] = {
+            "same_rollouts": _rollouts(out / "rows") == _rollouts(out / name),
+            "largest_difference": apart.max().item(),
+            "relative_difference": (apart.norm() / moved.norm()).item(),
+        }
+    return found
 
 
-def _train(model: Path, data: dict[str, Path], folder: Path, layout: str, console: Console) -> Path:
+def _train(model: Path, data: dict[str, Path], folder: Path, chosen: tuple[str, ...], console: Console) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    command = training_command(model, data, folder, 0, STEPS, (*S_GRPO, f"algorithm.sgrpo.layout={layout}"))
+    command = training_command(model, data, folder, 0, STEPS, (*S_GRPO, *chosen))
     command += [
         f"data.train_batch_size={PROMPTS}",
         f"actor_rollout_ref.actor.ppo_mini_batch_size={PROMPTS}",
@@ -51,7 +63,7 @@ def _train(model: Path, data: dict[str, Path], folder: Path, layout: str, consol
         "reward.custom_reward_function.path=pkg://recipes.bench.model",
         f"trainer.rollout_data_dir={folder}/rollouts",
     ]
-    console.rule(f"{STEPS} steps, {layout}")
+    console.rule(f"{STEPS} steps, {folder.name}")
     return train(command, folder, STEPS, console, PYTHONPATH=str(Path(__file__).parents[2]))[1]
 
 

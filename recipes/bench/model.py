@@ -5,6 +5,8 @@ So a thought of the sampled policy ends at each token with probability 1 / VOCAB
 
 from pathlib import Path
 
+import torch
+
 from sgrpo_verl.toy.model import write_random_model
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.tokenizer import build_tokenizer
@@ -17,14 +19,17 @@ S_GRPO = (
     "algorithm.sgrpo.think_end='</none>'",  # never sampled: the whole response is the thought
     "algorithm.sgrpo.exit_prompt='Time is limited, stop thinking and start answering. </none>'",
 )
+# What verl offers to leave old_log_prob out: the rollout's own log-probs are taken for it.
+BYPASS = "algorithm.rollout_correction.bypass_mode=true"
 
 
-def write_model(folder: Path) -> Path:
-    """4 layers, 256 wide, 3.4 million parameters, fp32, with a tokenizer."""
+def write_model(folder: Path, **shape: int) -> Path:
+    """4 layers, 256 wide, 3.4 million parameters, fp32, with a tokenizer; unless ``shape`` says otherwise."""
     tokenizer = build_tokenizer(TASKS["sums"])
     tokenizer.add_tokens([f"<{number}>" for number in range(VOCABULARY_SIZE - len(tokenizer))])
     tokenizer.model_max_length = MAX_POSITIONS
-    return write_random_model(folder, tokenizer, hidden_size=256, intermediate_size=768, head_dim=64)
+    shape = {"hidden_size": 256, "intermediate_size": 768, "head_dim": 64} | shape
+    return write_random_model(folder, tokenizer, torch.float32, **shape)
 
 
 def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict | None = None) -> float:

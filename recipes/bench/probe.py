@@ -1,12 +1,12 @@
-"""Loaded into verl's processes (``VERL_USE_EXTERNAL_MODULES``): watches early exits, or holds them back.
+"""Loaded into verl's processes (``VERL_USE_EXTERNAL_MODULES``): watches early exits, or says how long thoughts are.
 
-``SGRPO_BENCH_EXITS=FILE`` notes of every exit what the server had of its prompt. ``SGRPO_BENCH_BARRIER=1`` makes exits
-wait for the thoughts of all prompts, as an implementation with two phases a step would.
+``SGRPO_BENCH_EXITS=FILE`` notes of every exit what the server had of its prompt. ``SGRPO_BENCH_LENGTHS=mean`` gives
+every thought a length of its own from a long tail, the same in every run; ``SGRPO_BENCH_ALONE=1`` takes no exits.
 """
 
-import asyncio
 import json
 import os
+import random
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -14,43 +14,24 @@ from typing import Any
 import wrapt
 
 
-class Barrier:
-    """Open while no thought is being generated."""
-
-    def __init__(self) -> None:
-        self.thinking = 0
-        self.opened = asyncio.Event()
-
-    def thought_begins(self) -> None:
-        self.thinking += 1
-        self.opened.clear()
-
-    def thought_ends(self) -> None:
-        self.thinking -= 1
-        if not self.thinking:
-            self.opened.set()
+def length_of(prompt: int, step: int, mean: int, longest: int) -> int:
+    """Tokens of a thought: each token ends it with probability 1 / mean."""
+    return min(longest, 1 + int(random.Random(step * 10_000 + prompt).expovariate(1 / mean)))
 
 
 def _install(agent_loop: ModuleType) -> None:
     name = "SerialGroupAgentLoop"
-    if os.environ.get("SGRPO_BENCH_BARRIER"):
-        barrier = Barrier()
+    if mean := int(os.environ.get("SGRPO_BENCH_LENGTHS", 0)):
 
-        async def run(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-            barrier.thought_begins()
-            return await wrapped(*args, **kwargs)
-
-        def exit_positions(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-            barrier.thought_ends()
-            return wrapped(*args, **kwargs)
-
-        async def wait(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-            await barrier.opened.wait()
-            return await wrapped(*args, **kwargs)
+        async def run(wrapped: Callable, loop: Any, args: tuple, kwargs: dict) -> Any:
+            sampling_params = {**(args[0] if args else kwargs.pop("sampling_params")), "ignore_eos": True}
+            tokens = length_of(int(kwargs["index"]), int(kwargs["global_steps"]), mean, loop.response_length)
+            return await wrapped({**sampling_params, "max_tokens": tokens}, **kwargs)
 
         wrapt.wrap_function_wrapper(agent_loop, f"{name}.run", run)
-        wrapt.wrap_function_wrapper(agent_loop, f"{name}._exit_positions", exit_positions)
-        wrapt.wrap_function_wrapper(agent_loop, f"{name}._early_exit", wait)
+
+    if os.environ.get("SGRPO_BENCH_ALONE"):
+        wrapt.wrap_function_wrapper(agent_loop, f"{name}._exit_positions", lambda *_: [])
 
     if path := os.environ.get("SGRPO_BENCH_EXITS"):
 

@@ -24,7 +24,7 @@ def write(out: Path, console: Console) -> None:
     results = json.loads((out / "results.json").read_text())
     with (out / "performance.md").open("w") as file:
         document = Console(file=file, color_system=None)
-        for table in (_update_table, _step_table, _agreement_table, _ratio_table):
+        for table in _TABLES:
             print_whole(console, table(results, box.HEAVY_HEAD))
             print_whole(document, table(results, box.MARKDOWN))
             document.print()
@@ -43,11 +43,60 @@ def _update_table(results: dict, style: Any) -> Table:
         table.add_column(column)
     for column in ("of GRPO", "of rows", "of unpadded rows", "peak memory (GiB)"):
         table.add_column(column, justify="right")
-    updates = {(one["thought"], one["layout"]): one for one in results["updates"]}
+    updates = {(one["thought"], one["layout"]): one for one in results["updates"] if one["layout"] != "plain"}
+    updates = {key: one for key, one in updates.items() if (key[0], "rows") in updates}
     for (thought, layout), one in updates.items():
         ratios = [f"{_seconds(one) / _seconds(updates[thought, other]):.2f}" for other in ("GRPO", "rows", "unpadded")]
         seconds = [f"{one[phase]:.2f}" for phase in ("old_log_prob", "update")]
         table.add_row(f"{thought}", layout, f"{one['tokens_given']}", *seconds, *ratios, f"{one['peak_memory_gb']:.2f}")
+    return table
+
+
+def _token_cost(packed: dict[str, Any], plain: dict[str, Any]) -> list[str]:
+    """Seconds per thousand tokens, packed and plain, and their ratio: of the layers, and of the whole update."""
+    cells = []
+    for what in ("layers", "update"):
+        ours, theirs = (1000 * one[what] / one["tokens_given"] for one in (packed, plain))
+        cells += [f"{ours:.3f}", f"{theirs:.3f}", f"{ours / theirs:.2f}"]
+    return cells
+
+
+def _cost_table(results: dict, style: Any) -> Table:
+    """What a packed token costs beside a token of plain sequences; 1 is the limit."""
+    table = Table("groups", "model", "tokens", box=style)
+    for what in ("layers", "update"):
+        for column in (f"{what}, packed (s / 1,000)", "plain", "packed / plain"):
+            table.add_column(column, justify="right")
+    updates = {(one["thought"], one["layout"]): one for one in results["updates"]}
+    for thought in sorted({thought for thought, _ in updates}):
+        pair = updates[thought, "packed"], updates[thought, "plain"]
+        table.add_row(f"1 of {thought}", "3.4 M", f"{pair[0]['tokens_given']:,}", *_token_cost(*pair))
+    short = {(one["model"], one["layout"]): one for one in results["short_groups"]}
+    for model in dict.fromkeys(model for model, _ in short):
+        pair = short[model, "packed"], short[model, "plain"]
+        table.add_row(
+            f"{pair[0]['groups']} of {pair[0]['thought']}", model, f"{pair[0]['tokens_given']:,}", *_token_cost(*pair)
+        )
+    return table
+
+
+def _memory_table(results: dict, style: Any) -> Table:
+    """Peak memory with a large vocabulary, entropies in the update, by verl's ways to compute them."""
+    table = Table("thought", "logits", "rows (GiB)", "packed (GiB)", box=style)
+    found = {(one["thought"], one["logits"], one["layout"]): one["peak_memory_gb"] for one in results["memory"]}
+    for thought, logits in dict.fromkeys((thought, logits) for thought, logits, _ in found):
+        rows, packed = (f"{found[thought, logits, layout]:.2f}" for layout in ("rows", "packed"))
+        table.add_row(f"{thought}", logits, rows, packed)
+    return table
+
+
+def _rollout_table(results: dict, style: Any) -> Table:
+    """The rollout of serial groups beside that of their thoughts alone."""
+    table = Table("prompts", "max_num_seqs", "thoughts alone (s)", "serial groups (s)", "ratio", box=style)
+    for one in results["rollouts"].values():
+        ratio = f"{one['groups'] / one['thoughts']:.2f}"
+        seconds = (f"{one[name]:.2f}" for name in ("thoughts", "groups"))
+        table.add_row(f"{one['prompts']}", f"{one['max_num_seqs']}", *seconds, ratio)
     return table
 
 
@@ -83,9 +132,7 @@ def _step_table(results: dict, style: Any) -> Table:
 
 def ratios(results: dict) -> dict[str, tuple[float, str]]:
     """Each ratio with its goal."""
-    grpo, rows, packed, barrier = (
-        _figures(results["steps"][name]) for name in ("GRPO", "S-GRPO-rows", "S-GRPO-packed", "S-GRPO-packed-barrier")
-    )
+    grpo, rows, packed = (_figures(results["steps"][name]) for name in ("GRPO", "S-GRPO-rows", "S-GRPO-packed"))
     exits = results["steps"]["S-GRPO-packed"]["exits"]
     block = results["block_size"]
     cacheable = sum(one["prefix"] // block * block for one in exits)
@@ -104,20 +151,25 @@ def ratios(results: dict) -> dict[str, tuple[float, str]]:
             sum(one["cached"] for one in exits) / cacheable,
             "at least 0.95",
         ),
-        "generation, streamed exits / a barrier before them": (
-            packed["generation"] / barrier["generation"],
-            "at most 0.8",
-        ),
+        **{
+            f"rollout, serial groups / their thoughts alone, {name}": (one["groups"] / one["thoughts"], "at most 1.15")
+            for name, one in results["rollouts"].items()
+        },
     }
 
 
 def _agreement_table(results: dict, style: Any) -> Table:
     """What a few optimizer steps of main_ppo did to the weights, and how far apart the layouts are after them."""
-    agreement = results["agreement"]
-    table = Table(f"{agreement['steps']} optimizer steps of main_ppo, rows and packed", "", box=style)
-    table.add_row("the same rollouts in every step", "yes" if agreement["same_rollouts"] else "no")
-    for name in ("learning_rate", "largest_movement", "median_movement", "largest_difference", "relative_difference"):
-        table.add_row(name.replace("_", " "), f"{agreement[name]:.1e}")
+    found = results["agreement"]
+    names = ("packed", "packed-bypass")
+    table = Table(f"{found['steps']} optimizer steps of main_ppo", "rows", "packed", "packed, bypass_mode", box=style)
+    for name in ("learning_rate", "largest_movement", "median_movement"):
+        table.add_row(name.replace("_", " "), f"{found[name]:.1e}", "", "")
+    table.add_row(
+        "the rollouts of rows in every step", "", *("yes" if found[name]["same_rollouts"] else "no" for name in names)
+    )
+    for what in ("largest_difference", "relative_difference"):
+        table.add_row(what.replace("_", " ") + " from rows", "", *(f"{found[name][what]:.1e}" for name in names))
     return table
 
 
@@ -126,6 +178,9 @@ def _ratio_table(results: dict, style: Any) -> Table:
     for name, (value, goal) in ratios(results).items():
         table.add_row(name, f"{value:.3f}", goal)
     return table
+
+
+_TABLES = (_update_table, _cost_table, _memory_table, _rollout_table, _step_table, _agreement_table, _ratio_table)
 
 
 def _plot_updates(updates: list[dict[str, Any]], path: Path) -> None:

@@ -92,18 +92,28 @@ def segment_by_segment(
 ) -> torch.Tensor:
     """Exact, and no slower than the segments' lengths make it: nothing masked is computed but half of a square."""
     outputs = []
-    ranges, lengths = visible[0, 0].unique_consecutive(dim=0, return_counts=True)
-    for (prefix_start, prefix_end, start), length in zip(ranges.tolist(), lengths.tolist(), strict=True):
-        prefix, own = slice(prefix_start, prefix_end), slice(start, start + length)
-        keys = torch.cat([key[:, :, prefix], key[:, :, own]], dim=2)
-        values = torch.cat([value[:, :, prefix], value[:, :, own]], dim=2)
-        whole = prefix_start == prefix_end
-        mask = None
-        if not whole:
-            mask = torch.ones(length, keys.shape[2], dtype=torch.bool).tril(diagonal=prefix_end - prefix_start)
+    ranges, counts = visible[0, 0].unique_consecutive(dim=0, return_counts=True)
+    lengths = counts.tolist()
+    # Split once: the gradient of a slice is as long as what it was taken from.
+    queries, keys, values = (one.split(lengths, dim=2) for one in (query, key, value))
+    begins_at = {start: index for index, (_, _, start) in enumerate(ranges.tolist())}
+    for index, (prefix_start, prefix_end, _) in enumerate(ranges.tolist()):
+        shared = prefix_end - prefix_start
+        own_keys, own_values, mask = keys[index], values[index], None
+        if shared:  # with the first tokens of its group's full response
+            full = begins_at[prefix_start]
+            own_keys = torch.cat([keys[full][:, :, :shared], own_keys], dim=2)
+            own_values = torch.cat([values[full][:, :, :shared], own_values], dim=2)
+            mask = torch.ones(lengths[index], own_keys.shape[2], dtype=torch.bool).tril(diagonal=shared)
         outputs.append(
             torch.nn.functional.scaled_dot_product_attention(
-                query[:, :, own], keys, values, attn_mask=mask, is_causal=whole, scale=scaling, enable_gqa=True
+                queries[index],
+                own_keys,
+                own_values,
+                attn_mask=mask,
+                is_causal=not shared,
+                scale=scaling,
+                enable_gqa=True,
             )
         )
     return torch.cat(outputs, dim=2)

@@ -1,5 +1,6 @@
 """What ``algorithm.sgrpo.layout=packed`` needs of a verl config, checked in the driver."""
 
+import os
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -36,7 +37,35 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
         if value not in right:
             choices = " or ".join(str(choice) for choice in right if choice is not None)
             return f"{name}={value}: {why}; set it to {choices}"
+    if what := _what_no_packed_attention_has(config):
+        return f"actor_rollout_ref.model.path={config.actor_rollout_ref.model.path}, whose {what}: choose another model"
     return None if config.actor_rollout_ref.actor.use_dynamic_bsz else _wrong_micro_batches(config, rows)
+
+
+def _what_no_packed_attention_has(config: DictConfig) -> str | None:
+    """What a model's config asks of its attention that packed rows cannot have; None also where it is not on this disk.
+
+    The attention itself refuses the same, once the model runs.
+    """
+    from transformers import AutoConfig
+
+    model = config.actor_rollout_ref.model
+    try:
+        found = AutoConfig.from_pretrained(
+            os.path.expanduser(str(model.path)),
+            trust_remote_code=bool(model.get("trust_remote_code", False)),
+            local_files_only=True,
+        )
+    except (OSError, ValueError):
+        return None
+    if hasattr(found, "vision_config"):
+        return "tokens have positions in pictures (vision_config)"
+    text = found.get_text_config()
+    for name, none in (("sliding_window", None), ("attn_logit_softcapping", None), ("attention_dropout", 0.0)):
+        value = getattr(text, name, none)
+        if value not in (None, none):
+            return f"attention has {name}={value}"
+    return None
 
 
 def _wrong_micro_batches(config: DictConfig, rows: int) -> str | None:

@@ -124,11 +124,13 @@ def rows_of(
     return [*exits, (full, [1] * len(full))]
 
 
-def batch_of(rows: list[tuple[list[int], list[int]]], vocabulary: int, shared: bool, **options: Any) -> TensorDict:
+def batch_of(
+    rows: list[tuple[list[int], list[int]]], vocabulary: int, groups: Sequence[int] | None, **options: Any
+) -> TensorDict:
     """A batch as verl gives it to an engine: jagged tensors, and its settings.
 
-    Rows that are not ``shared`` have other prompts in the field that they are grouped by, so that none is packed with
-    another; the model is given the same tokens.
+    ``groups`` numbers the group of each row; None: all are one. Rows of other groups have other prompts in the field
+    that they are grouped by, so that none is packed with another; the model is given the same tokens.
     """
     from verl.utils import tensordict_utils as tu
 
@@ -142,7 +144,7 @@ def batch_of(rows: list[tuple[list[int], list[int]]], vocabulary: int, shared: b
     fields = {
         "input_ids": jagged([[*prompt, *response] for response, _ in rows]),
         "position_ids": jagged([list(range(PROMPT + len(response))) for response, _ in rows]),
-        "prompts": jagged([prompt if shared else [number] * PROMPT for number in range(len(rows))]),
+        "prompts": jagged([[number] * PROMPT for number in groups or [0] * len(rows)]),
         "responses": jagged([response for response, _ in rows]),
         "response_mask": jagged(masks),
         "loss_mask": jagged(masks),

@@ -122,7 +122,7 @@ def _measure(model: Path, layout: str, rows: list, longest: int, loss: Any) -> d
     settings = {"max_token_len_per_gpu": longest, "use_remove_padding": layout == "unpadded" and not on_cpu()}
     found: dict[str, Any] = {}
     for _ in range(2):
-        batch = batch_of(rows, 1024, shared=layout == "packed", **settings)
+        batch = batch_of(rows, 1024, None if layout == "packed" else range(len(rows)), **settings)
         if not on_cpu():
             torch.cuda.reset_peak_memory_stats()
         with engine.eval_mode():

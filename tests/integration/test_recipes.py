@@ -42,6 +42,8 @@ def test_verl_accepts_each_recipe_and_each_ablation_of_it(family, recipe, varian
     estimator, reward = VARIANTS[variant]
     assert config.algorithm.adv_estimator == estimator
     assert OmegaConf.select(config, "algorithm.sgrpo.reward") == reward
+    # Every recipe can pack, those that split a sequence over two GPUs included.
+    assert OmegaConf.select(config, "algorithm.sgrpo.layout") == ("packed" if reward else None)
     actor, rollout = (omega_conf_to_dataclass(config.actor_rollout_ref[part]) for part in ("actor", "rollout"))
     assert (rollout.n, actor.optim.lr, actor.use_kl_loss, actor.loss_agg_mode) == (9, 1e-6, False, "token-mean")
     assert config.data.train_batch_size == actor.ppo_mini_batch_size == 128

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 from omegaconf import OmegaConf
+from transformers import Gemma2Config, MistralConfig, Qwen2Config, Qwen2VLConfig
 
 from sgrpo_verl.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete
 
@@ -64,6 +65,28 @@ def test_auto_packs_where_it_can_and_says_why_where_it_cannot(compose_config):
         assert why in filled["algorithm.sgrpo.layout"]
         assert SGRPOConfig.of(config).layout == "rows"
         assert OmegaConf.select(config, ATTENTION) is None
+
+
+@pytest.mark.parametrize(
+    ("model", "what"),
+    [
+        (MistralConfig(sliding_window=4096), "attention has sliding_window=4096"),
+        (Gemma2Config(), "attention has sliding_window=4096"),
+        (Qwen2Config(attention_dropout=0.1), "attention has attention_dropout=0.1"),
+        (Qwen2VLConfig(), "tokens have positions in pictures"),
+        (Qwen2Config(), None),
+    ],
+    ids=lambda one: getattr(one, "model_type", None),
+)
+def test_a_model_whose_attention_cannot_be_packed_keeps_rows(compose_config, tmp_path, model, what):
+    model.save_pretrained(tmp_path)
+    overrides = (f"{ACTOR}.use_dynamic_bsz=true", f"actor_rollout_ref.model.path={tmp_path}")
+    filled = complete(compose_config("algorithm.adv_estimator=sgrpo", AUTO, *overrides))
+    assert filled["algorithm.sgrpo.layout"].startswith("rows (auto: " if what else "packed (auto: ")
+    if what:
+        assert f"model.path={tmp_path}, whose {what}" in filled["algorithm.sgrpo.layout"]
+        with pytest.raises(ValueError, match=rf"layout=packed with .*whose {what}.*or layout=rows"):
+            complete(compose_config("algorithm.adv_estimator=sgrpo", PACKED, *overrides))
 
 
 def test_the_packed_layout_chooses_its_attention(compose_config):
