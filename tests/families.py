@@ -1,7 +1,8 @@
 """Small stand-ins for the recipes' models: their architectures, tokenizers and chat templates in the ways that matter.
 
-What matters: whether the template or the model opens the thought, that ``</think>`` is one added token that decoding
-keeps, and that line breaks merge with what is before them (Qwen's split), so that texts do not cut where tokens do.
+What matters: whether the template or the model opens the thought, whether ``</think>`` is one added token that decoding
+keeps or plain text of several tokens, and that line breaks merge with what is before them (Qwen's split), so that texts
+do not cut where tokens do.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
 
 QWEN_SPLIT = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 CORPUS = [
@@ -37,6 +38,7 @@ class Family:
     opening: str  # what the model itself writes before its thought
     special: dict[str, str]
     added: tuple[str, ...]
+    tags: tuple[str, ...] = ("<think>", "</think>")  # that are one token each
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         tokenizer = Tokenizer(models.BPE())
@@ -49,7 +51,7 @@ class Family:
             vocab_size=340, special_tokens=[*self.special.values()], initial_alphabet=alphabet, show_progress=False
         )
         tokenizer.train_from_iterator(CORPUS * 50, trainer)
-        tokenizer.add_tokens([*self.added, "<think>", "</think>"])
+        tokenizer.add_tokens([*self.added, *self.tags])
         return PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, chat_template=self.template, clean_up_tokenization_spaces=False, **self.special
         )
@@ -96,5 +98,16 @@ QWEN3 = Family(
     "<think>\n",
     {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
     ("<|im_start|>",),
+)
+# Its template begins with a system prompt of its own; it has never seen a think tag.
+SMOLLM2 = Family(
+    (),
+    LlamaConfig,
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant<|im_end|>\n{% endif %}"
+    + QWEN3_TEMPLATE,
+    "<think>\n",
+    {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|im_end|>"},
+    (),
+    tags=(),
 )
 FAMILIES = (R1_DISTILL_QWEN, QWEN3)

@@ -37,7 +37,7 @@ def write(folder: Path, task: Task, name: str, variants: Sequence[Variant], cons
     _write_markdown(_table(figures, untrained, box.MARKDOWN), folder / f"{name}.md")
     _write_csv(figures, untrained, folder / f"{name}.csv")
     _plot_runs(figures, untrained, folder / f"{name}.png", task.name)
-    _plot_curves(folder, variants, folder / f"{name}_curves.png")
+    plot_curves(folder, variants, folder / f"{name}_curves.png")
 
 
 def write_rechecks(folder: Path) -> None:
@@ -137,7 +137,7 @@ def _plot_runs(
     plt.close(figure)
 
 
-def _plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
+def plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
     """Length and accuracy of the sampled full responses over the training steps, a thin line a run, a thick mean."""
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for panel, (title, value) in zip(

@@ -62,6 +62,7 @@ ON_TWO = {
         *PACKED,
         "trainer.n_gpus_per_node=2",
         "actor_rollout_ref.actor.ulysses_sequence_parallel_size=2",
+        "actor_rollout_ref.model.use_remove_padding=true",  # which verl wants with it
     ),
     "colocate_async": (*PACKED, "trainer.n_gpus_per_node=2", "trainer.v1.trainer_mode=colocate_async"),
     "separate_async": (

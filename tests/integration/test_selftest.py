@@ -36,12 +36,13 @@ def test_attention_and_an_update_pass_and_are_written_down(tmp_path):
     assert all(f"| {check} |" in page for check in checks)
 
 
-def test_training_with_vllm_passes(tmp_path):
-    """Stock main_ppo with packed rows, as the third stage runs it."""
-    training.main(tmp_path / "found.jsonl", "cpu", only="S-GRPO, packed")
+def test_training_with_vllm_passes_on_two_devices_that_share_a_sequence(tmp_path, monkeypatch):
+    """Three steps of stock main_ppo with packed rows and Ulysses, as the fourth stage runs it on accelerators."""
+    monkeypatch.setitem(training.STEPS, "cpu", 3)
+    training.main(tmp_path / "found.jsonl", "cpu", several=True, only="Ulysses 2")
     checks = [line for line in read_lines(tmp_path / "found.jsonl") if "check" in line]
     assert [(check["check"], check["passed"]) for check in checks] == [
-        (f"S-GRPO, packed: {check}", True)
+        (f"Ulysses 2: {check}", True)
         for check in ("runs", "engine and actor agree", "weights after a sync", "every group is whole", "prefix cache")
     ], checks
 

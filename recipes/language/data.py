@@ -1,0 +1,66 @@
+"""The stories as verl's parquet: training prompts, test problems of the families taught, and of those held out."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from recipes.language.stories import HELD_OUT, TAUGHT, Family, Story, draw_stories
+from sgrpo_verl.data.local import read_file
+
+TRAIN, TEST, HELD_OUT_TEST = 2048, 512, 384
+TRAIN_SEED, TEST_SEED = 1, 2  # the lessons are drawn with the teaching's own
+EASIEST = 64  # of GSM8K: those with the fewest calculations
+
+
+def write_data(folder: Path, benchmarks: str) -> list[str]:
+    """Write ``train.parquet`` and the test sets; returns the names of the test sets.
+
+    No problem of a test set is in a lesson or among the training prompts.
+
+    Args:
+        folder: made if it is not there.
+        benchmarks: folder of ``gsm8k_test.jsonl``, whose easiest problems become a test set, too; empty: none.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    taught, held_out = list(TAUGHT.values()), list(HELD_OUT.values())
+    _write(folder / "train.parquet", _stories(taught, TRAIN, TRAIN_SEED, test=False))
+    sets = {"test": _stories(taught, TEST, TEST_SEED, test=True)}
+    sets["held_out"] = _stories(held_out, HELD_OUT_TEST, TEST_SEED, test=True)
+    file = Path(benchmarks, "gsm8k_test.jsonl")
+    if benchmarks and file.is_file():
+        sets["gsm8k_easiest"] = _easiest(file)
+    for name, rows in sets.items():
+        _write(folder / f"{name}.parquet", rows)
+    return list(sets)
+
+
+def _stories(families: list[Family], count: int, seed: int, test: bool) -> list[tuple[str, str, str]]:
+    def row(story: Story) -> tuple[str, str, str]:
+        return f"stories/{story.family}", story.question, str(story.answer)
+
+    return [row(story) for story in draw_stories(families, count, seed, test)]
+
+
+def _easiest(file: Path) -> list[tuple[str, str, str]]:
+    """GSM8K's solutions mark each calculation with <<…>>; where a file has none, their lines count."""
+
+    def calculations(problem: dict) -> tuple[int, int]:
+        solution = problem.get("solution", "")
+        return len(re.findall("<<.*?>>", solution)) or len(solution.splitlines()), len(problem["problem"])
+
+    easiest = sorted(read_file(file), key=calculations)[:EASIEST]
+    return [("gsm8k", problem["problem"], str(problem["answer"])) for problem in easiest]
+
+
+def _write(file: Path, rows: list[tuple[str, str, str]]) -> None:
+    pd.DataFrame(
+        {
+            "data_source": source,
+            "prompt": [{"role": "user", "content": question}],
+            "ability": "math",
+            "reward_model": {"style": "rule", "ground_truth": answer},
+            "extra_info": {"index": index},
+        }
+        for index, (source, question, answer) in enumerate(rows)
+    ).to_parquet(file)

@@ -1,0 +1,64 @@
+"""The language recipe's tables, plots and example, from the runs that are there."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+
+from recipes.ablation.report import plot_curves
+from recipes.ablation.variants import UNTRAINED, Variant
+from recipes.language.lessons import CHECK
+from sgrpo_verl.config import THINK_END
+from sgrpo_verl.eval.compare import compare
+from sgrpo_verl.files import read_lines
+
+
+def write(out: Path, runs: Sequence[tuple[Variant, int]], tests: Sequence[str], console: Console) -> None:
+    """``greedy/`` and ``sampled/`` (tables and scatter), ``curves.png``, ``checks.json`` and ``example.txt``."""
+    folders = [out / variant.name / f"seed{seed}" for variant, seed in runs]
+    labels = [UNTRAINED, *(f"{variant.title}, seed {seed}" for variant, seed in runs)]
+    for kind in ("greedy", "sampled"):
+        compare([folder / kind for folder in (out / UNTRAINED, *folders)], labels, out / kind, console)
+    plot_curves(out, list(dict.fromkeys(variant for variant, _ in runs)), out / "curves.png")
+    checks = {f"{folder.relative_to(out)}": checks_of(folder) for folder in (out / UNTRAINED, *folders)}
+    (out / "checks.json").write_text(json.dumps(checks, indent=2) + "\n")
+    example = _example(out, folders[0])
+    (out / "example.txt").write_text(example)
+    console.print(example, markup=False, highlight=False)
+    console.print(f"tables, plots and every response are in {out}")
+
+
+def checks_of(run: Path) -> dict[str, Any]:
+    """Of the sampled responses to the problems of the families taught: accuracy by the number of checks."""
+    found: dict[int, list[float]] = {}
+    for response in _responses(run / "sampled"):
+        if response["benchmark"] == "test":
+            found.setdefault(response["thought"].count(CHECK), []).append(response["score"])
+    return {
+        f"{checks} checks": {"responses": len(scores), "accuracy": sum(scores) / len(scores)}
+        for checks, scores in sorted(found.items())
+    }
+
+
+def _responses(run: Path) -> list[dict[str, Any]]:
+    pairs = zip(read_lines(run / "completions.jsonl"), read_lines(run / "scores.jsonl"), strict=True)
+    return [{**completion, "score": scored["score"]} for completion, scored in pairs]
+
+
+def _example(out: Path, run: Path) -> str:
+    """The first test problem that both answer rightly, before training and after it."""
+    texts = {}
+    for title, folder in (("before", out / UNTRAINED), ("after S-GRPO", run)):
+        texts[title] = {one["index"]: one for one in _responses(folder / "greedy") if one["benchmark"] == "test"}
+    before, after = texts.values()
+    right = [index for index in sorted(before) if before[index]["score"] and after[index]["score"]]
+    index = next((index for index in right if CHECK in before[index]["thought"]), min(before))
+    question = pd.read_parquet(out / "data" / "test.parquet")["prompt"][index][-1]["content"]
+    parts = [question]
+    for title, responses in texts.items():
+        one = responses[index]
+        parts.append(f"--- {title}: {one['response_tokens']} tokens\n{one['thought']}{THINK_END}{one['answer']}")
+    return "\n\n".join(parts) + "\n"

