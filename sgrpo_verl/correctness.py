@@ -8,7 +8,7 @@ from typing import Any
 
 from sgrpo_verl.answers.comparing import equal
 from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer
-from sgrpo_verl.config import THINK_END
+from sgrpo_verl.settings.config import THINK_END
 
 
 def compute_score(

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.ablation.variants import UNTRAINED, Variant
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.eval.report import print_whole
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.evaluate import accuracy_by_rechecks, read_responses, summarize
 from sgrpo_verl.toy.task import Task
 from sgrpo_verl.toy.train import accuracy, read_steps, response_length

@@ -40,7 +40,14 @@ def _install(agent_loop: ModuleType) -> None:
             prompt = len(row.output.prompt_ids) + len(row.output.response_ids) - len(row.answer_ids)
             prefix = len(row.output.prompt_ids) + row.exit_position  # this model writes no opening tag
             with open(path, "a") as file:
-                file.write(json.dumps({"prefix": prefix, "cached": round(row.cached_share * prompt)}) + "\n")
+                found = {
+                    "prefix": prefix,
+                    "cached": round(row.cached_share * prompt),
+                    "seconds": row.finished - row.started,
+                    "tokens": len(row.answer_ids),
+                    "finished": row.finished,
+                }
+                file.write(json.dumps(found) + "\n")
             return row
 
         wrapt.wrap_function_wrapper(agent_loop, f"{name}._early_exit", note)

@@ -22,8 +22,8 @@ import typer
 from tensordict import TensorDict
 from transformers import AutoModelForCausalLM
 
+from sgrpo_verl.hooks.table import PACKED_ATTENTION
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
 from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group
 from sgrpo_verl.selftest.groups import ANSWER, NUM_EXITS, PROMPT, batch_of, rows_of
 

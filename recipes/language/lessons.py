@@ -14,7 +14,7 @@ right. No lesson holds the exit prompt: the model meets it in training, as a use
 import random
 
 from recipes.language.stories import Story, applied
-from sgrpo_verl.config import THINK_END
+from sgrpo_verl.settings.config import THINK_END
 
 CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would take none
 CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks: greedy decoding takes two

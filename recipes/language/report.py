@@ -11,9 +11,9 @@ from rich.console import Console
 from recipes.ablation.report import plot_curves
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language.lessons import CHECK
-from sgrpo_verl.config import THINK_END
 from sgrpo_verl.eval.compare import compare
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.settings.config import THINK_END
 
 
 def write(out: Path, runs: Sequence[tuple[Variant, int]], tests: Sequence[str], console: Console) -> None:

@@ -12,9 +12,16 @@ from typing import Any
 import torch
 import wrapt
 
+from sgrpo_verl.cpu import platform
 from sgrpo_verl.cpu.platform import chosen_or_detected
 
 Patch = Callable[[ModuleType], None]
+
+
+def register_platform(platform_manager: ModuleType) -> None:
+    """Hook: enter the CPU into verl's registry of platforms, and apply the patches where it may be chosen."""
+    platform_manager.PlatformRegistry.register(platform="cpu")(platform.PlatformCPU)
+    apply()
 
 
 def apply() -> None:

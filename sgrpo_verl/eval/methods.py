@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sgrpo_verl.serial_group import LONGEST_TAIL, ThoughtFormat, ThoughtSpan, find_thought
+from sgrpo_verl.algorithm.serial_group import LONGEST_TAIL, ThoughtFormat, ThoughtSpan, find_thought
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from sgrpo_verl.engine_check import failure
-from sgrpo_verl.engine_log import cause_of, written_to
+from sgrpo_verl.algorithm.serial_group import eos_ids
+from sgrpo_verl.engine.check import failure
+from sgrpo_verl.engine.log import cause_of, written_to
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.checkpoint import resolve_model
@@ -25,7 +26,6 @@ from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
 from sgrpo_verl.eval.methods import Completion, Deer, Method, Reasoner
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.files import read_lines, write_whole
-from sgrpo_verl.serial_group import eos_ids
 from sgrpo_verl.versions import installed_versions
 
 METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")

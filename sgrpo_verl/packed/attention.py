@@ -12,8 +12,8 @@ from types import ModuleType
 import torch
 from transformers import AttentionInterface
 
+from sgrpo_verl.hooks.table import PACKED_ATTENTION
 from sgrpo_verl.packed import flex
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
 
 def register() -> None:

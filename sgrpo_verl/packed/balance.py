@@ -1,9 +1,10 @@
 """Which rank trains which rows, where a group is packed: whole groups, weighed by their packed length."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import BoundArguments
 from typing import Any
 
-from sgrpo_verl.metrics import notes_of
+from sgrpo_verl.hooks.metrics import notes_of
 
 
 def own_tokens(tag: dict[str, Any]) -> int:
@@ -47,3 +48,16 @@ def by_rank(keys: Sequence[str], tags: Sequence[dict[str, Any]], num_ranks: int)
         rows += left[: room[rank]]
         del left[: room[rank]]
     return ranks_rows
+
+
+def balance_batch(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
+    """Hook: verl deals rows to ranks one by one, by their own length; a packed group has to stay on one rank."""
+    from verl.trainer.ppo.v1.trainer_base import log_seqlen_unbalance
+
+    batch = wrapped(*call.args, **call.kwargs)
+    ranks = max(trainer.actor_rollout_wg._dispatch_info["actor"]) + 1
+    rows = by_rank(batch.keys, batch.tags, ranks)
+    tokens = [own_tokens(tag) for tag in batch.tags]
+    call.arguments["metrics"].update(log_seqlen_unbalance(tokens, rows, call.arguments["logging_prefix"]))
+    batch.reorder([row for rank in rows for row in rank])
+    return batch

@@ -1,16 +1,15 @@
 """verl's FSDP engine with packed rows: packs what goes into the model, unpacks what comes out of it.
 
-A model loaded with ``attn_implementation="sgrpo_packed"`` is what tells an engine to pack. verl has no hook between
-its rows and the model, so a few functions are wrapped; for any other model each of them is verl's own.
+A model loaded with ``attn_implementation="sgrpo_packed"`` is what tells an engine to pack. verl has no registry between
+its rows and the model, so a few functions are wrapped (``hooks.table``); for any other model they remain verl's own.
 """
 
 import math
 from collections.abc import Callable
-from types import ModuleType
+from inspect import BoundArguments
 from typing import Any
 
 import torch
-import wrapt
 from tensordict import TensorDict
 
 from sgrpo_verl.packed import flex
@@ -18,7 +17,6 @@ from sgrpo_verl.packed.asked import Asked, LeavesOut, asked_of, decoder_of
 from sgrpo_verl.packed.attention import register
 from sgrpo_verl.packed.first_use import compare_once
 from sgrpo_verl.packed.layout import groups_of, pack, packed_length
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
 
 PACKED = "sgrpo_packed"  # non-tensor entry of a batch whose micro-batches hold whole groups
 _PACKING = "sgrpo_packing"  # in output_args
@@ -34,27 +32,13 @@ _OPTIONS = (
 )
 
 
-def install(transformer_impl: ModuleType) -> None:
-    """Wrap verl/workers/engine/fsdp/transformer_impl.py, and register the attention of packed rows."""
+def initialize(wrapped: Callable, engine: Any, call: BoundArguments) -> None:
+    """Hook: the engine builds its model."""
     register()
-    engine = "FSDPEngineWithLMHead"
-    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.initialize", _prepare)
-    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.forward_backward_batch", _mark)
-    wrapt.wrap_function_wrapper(transformer_impl, "prepare_micro_batches", _whole_groups)
-    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.prepare_model_inputs", _pack_inputs)
-    wrapt.wrap_function_wrapper(transformer_impl, f"{engine}.prepare_model_outputs", _unpack_outputs)
-
-
-def _packs(engine: Any) -> bool:
-    return engine.model_config.hf_config._attn_implementation == PACKED_ATTENTION
-
-
-def _prepare(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> None:
-    wrapped(*args, **kwargs)
-    if _packs(engine):
-        _forget_the_name(engine)
-        engine.sgrpo_leaves_out = LeavesOut()
-        decoder_of(engine.module).register_forward_hook(engine.sgrpo_leaves_out)
+    wrapped(*call.args, **call.kwargs)
+    _forget_the_name(engine)
+    engine.sgrpo_leaves_out = LeavesOut()
+    decoder_of(engine.module).register_forward_hook(engine.sgrpo_leaves_out)
 
 
 def _forget_the_name(engine: Any) -> None:
@@ -63,26 +47,34 @@ def _forget_the_name(engine: Any) -> None:
         vars(config).pop("attn_implementation", None)  # transformers keeps its own in a private attribute
 
 
-def _mark(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
-    if _packs(engine):
-        from verl.utils import tensordict_utils as tu
-
-        compare_once(engine, args[0] if args else kwargs["data"])
-        tu.assign_non_tensor(args[0] if args else kwargs["data"], **{PACKED: True})
-    return wrapped(*args, **kwargs)
-
-
-def _whole_groups(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
-    """Micro-batches of a batch, by the length of packed groups where verl chooses them by the length of rows."""
+def forward_backward_batch(wrapped: Callable, engine: Any, call: BoundArguments) -> Any:
+    """Hook: a batch comes in. It is marked for ``prepare_micro_batches``, which verl calls without its engine."""
     from verl.utils import tensordict_utils as tu
 
-    data = args[0] if args else kwargs["data"]
-    if not tu.get(data, PACKED, False) or not tu.get(data, "use_dynamic_bsz", True):
-        return wrapped(*args, **kwargs)
+    data = call.arguments["data"]
+    compare_once(engine, data)
+    tu.assign_non_tensor(data, **{PACKED: True})
+    return wrapped(*call.args, **call.kwargs)
+
+
+def is_packed(data: TensorDict) -> bool:
+    """Whether a batch is marked as one whose groups are packed."""
+    from verl.utils import tensordict_utils as tu
+
+    return bool(tu.get(data, PACKED, False))
+
+
+def prepare_micro_batches(wrapped: Callable, _: Any, call: BoundArguments) -> Any:
+    """Hook: micro-batches by the length of packed groups, where verl chooses them by the length of rows."""
+    from verl.utils import tensordict_utils as tu
+
+    data = call.arguments["data"]
+    if not tu.get(data, "use_dynamic_bsz", True):
+        return wrapped(*call.args, **call.kwargs)
     rows = data["input_ids"].cpu().unbind()
     limit, ranks = data["max_token_len_per_gpu"], tu.get(data, "sp_size", 1)
     parts = [part for group in groups_of(data["prompts"]) for part in _parts(group, rows, limit * ranks)]
-    _split(parts, _most_of_any_rank(len(parts), kwargs.get("dp_group")))
+    _split(parts, _most_of_any_rank(len(parts), call.arguments["dp_group"]))
     lengths = [packed_length([rows[index] for index in part]) for part in parts]
     packed = TensorDict(
         {
@@ -93,8 +85,8 @@ def _whole_groups(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
         batch_size=[len(parts)],
     )
     tu.assign_non_tensor(packed, use_dynamic_bsz=True, max_token_len_per_gpu=limit, sp_size=ranks)
-    options = {key: value for key, value in kwargs.items() if key != "data"}
-    _, batches_of_parts = wrapped(packed, *args[1:], **options)
+    call.arguments["data"] = packed
+    _, batches_of_parts = wrapped(*call.args, **call.kwargs)
     batches = [[row for part in sorted(batch) for row in parts[part]] for batch in batches_of_parts]
     return [tu.index_select_tensor_dict(data, batch) for batch in batches], batches
 
@@ -126,12 +118,11 @@ def _split(parts: list[list[int]], count: int) -> None:
         parts[largest : largest + 1] = [part[: len(part) // 2], part[len(part) // 2 :]]
 
 
-def _pack_inputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
-    if not _packs(engine):
-        return wrapped(*args, **kwargs)
+def prepare_model_inputs(wrapped: Callable, engine: Any, call: BoundArguments) -> Any:
+    """Hook: a micro-batch becomes the model's inputs."""
     from verl.utils import tensordict_utils as tu
 
-    micro_batch = args[0] if args else kwargs["micro_batch"]
+    micro_batch = call.arguments["micro_batch"]
     if micro_batch["position_ids"].dim() != 2:
         raise ValueError("algorithm.sgrpo.layout=packed takes models with one position a token; set layout=rows")
     rows = micro_batch["input_ids"]
@@ -172,12 +163,12 @@ def _ask(engine: Any, asked: Asked, model_inputs: dict[str, Any], output_args: d
         model_inputs["shift_labels"] = model_inputs["shift_labels"][:, positions]
 
 
-def _unpack_outputs(wrapped: Callable, engine: Any, args: tuple, kwargs: dict) -> Any:
-    if not _packs(engine):
-        return wrapped(*args, **kwargs)
-    packing, packed, asked = kwargs["output_args"][_PACKING]
-    rows = kwargs["micro_batch"]["input_ids"].offsets()
-    outputs = wrapped(**{**kwargs, "micro_batch": packed})
+def prepare_model_outputs(wrapped: Callable, engine: Any, call: BoundArguments) -> Any:
+    """Hook: what the model says becomes log-probs and entropies of the micro-batch's rows."""
+    packing, packed, asked = call.arguments["output_args"][_PACKING]
+    rows = call.arguments["micro_batch"]["input_ids"].offsets()
+    call.arguments["micro_batch"] = packed
+    outputs = wrapped(*call.args, **call.kwargs)
     engine.sgrpo_leaves_out.positions = None
     values = {name: output.values() for name, output in outputs.items()}
     if asked is not None:

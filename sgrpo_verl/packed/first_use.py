@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tensordict import TensorDict
 
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
+from sgrpo_verl.hooks.table import PACKED_ATTENTION
 
 TOKENS = 192  # of the group's full response; its two exits are cut out of it
 TAIL = 16  # tokens of each exit's own

@@ -5,7 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-PACKED_ATTENTION = "sgrpo_packed"  # the attention implementation's name, which tells an engine to pack
+from sgrpo_verl.hooks.table import PACKED_ATTENTION
+
 STRATEGIES = ("fsdp", "fsdp2")
 _ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
 

@@ -10,8 +10,7 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 from verl.workers.rollout.replica import TokenOutput
 
-from sgrpo_verl.config import SGRPOConfig
-from sgrpo_verl.serial_group import (
+from sgrpo_verl.algorithm.serial_group import (
     Row,
     ThoughtFormat,
     ThoughtSpan,
@@ -21,6 +20,7 @@ from sgrpo_verl.serial_group import (
     find_thought,
     full_row,
 )
+from sgrpo_verl.settings.config import SGRPOConfig
 
 SERIAL_GROUP_AGENT = "sgrpo_serial_group"
 T = TypeVar("T")

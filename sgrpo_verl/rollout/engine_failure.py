@@ -7,30 +7,22 @@ themselves cannot be wrapped: Ray unwraps every method of an actor.
 
 import re
 from collections.abc import Awaitable, Callable
+from inspect import BoundArguments
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ray
-import wrapt
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sgrpo_verl.config import AGENT_LOOP_MANAGER
-from sgrpo_verl.engine_log import cause_of
+from sgrpo_verl.engine.log import cause_of
 
 # Where Ray says of an error that it came from the server: "ray::vLLMHttpServer.generate() (pid=7, ip=10.0.0.1, …".
 _SERVER = re.compile(r"vLLMHttpServer\.\w+\(\)\S* \(pid=(\d+), ip=([^,)]+)")
 
 
-def install(vllm_server: ModuleType) -> None:
-    """Wrap ``vLLMReplica.launch_servers`` (verl/workers/rollout/vllm_rollout/vllm_async_server.py)."""
-
-    def launch(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Awaitable[None]:
-        if instance.config.agent.get("agent_loop_manager_class") != AGENT_LOOP_MANAGER:
-            return wrapped(*args, **kwargs)  # another algorithm's run
-        return _raise_with_reason(wrapped(*args, **kwargs))
-
-    wrapt.wrap_function_wrapper(vllm_server, "vLLMReplica.launch_servers", launch)
+def launch_servers(wrapped: Callable, replica: Any, call: BoundArguments) -> Awaitable[None]:
+    """Hook: of an engine that fails to start, verl says only that the cause stands in some log."""
+    return _raise_with_reason(wrapped(*call.args, **call.kwargs))
 
 
 async def _raise_with_reason(launch: Awaitable[None]) -> None:

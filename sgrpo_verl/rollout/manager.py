@@ -4,6 +4,8 @@ And what verl does not do: end the run when the rollout cannot go on. Its traine
 ever where the worker that owes them has died, or where every prompt fails and another is drawn in its place.
 """
 
+from collections.abc import Callable
+from inspect import BoundArguments
 from typing import Any
 
 import ray
@@ -27,8 +29,14 @@ class SerialGroupManager(AgentLoopManagerTQ):
         _watched[:] = [worker.until_lost.remote() for worker in workers]
 
 
+def check_before_wait(wrapped: Callable, replay_buffer: Any, call: BoundArguments) -> Any:
+    """Hook: verl's trainer polls for rows, and looks no further; this is where it waits for them."""
+    raise_if_lost()
+    return wrapped(*call.args, **call.kwargs)
+
+
 def raise_if_lost() -> None:
-    """Called by the plugin wherever verl's trainer waits for rows.
+    """End a run whose rollout has failed.
 
     Raises:
         RuntimeError: an agent-loop worker has died, or says that it cannot go on; the message says why.

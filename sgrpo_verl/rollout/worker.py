@@ -10,12 +10,12 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, _agent_loop
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
-from sgrpo_verl.config import SINGLE_TURN_AGENT, SGRPOConfig
-from sgrpo_verl.decay import get_reward_schedule, is_correct
-from sgrpo_verl.metrics import TAG, group_notes, row_notes
+from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
+from sgrpo_verl.algorithm.serial_group import ThoughtFormat, eos_ids
+from sgrpo_verl.hooks.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
-from sgrpo_verl.serial_group import ThoughtFormat, eos_ids
+from sgrpo_verl.settings.config import SINGLE_TURN_AGENT, SGRPOConfig
 
 FAILURES_IN_A_ROW = 32  # sessions; verl draws another prompt for each that fails, without end
 # verl's class is a Ray actor already; this is the plain one underneath.

@@ -10,7 +10,7 @@ import torch
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
+from sgrpo_verl.hooks.table import PACKED_ATTENTION
 
 _DYNAMIC = "actor_rollout_ref.actor.use_dynamic_bsz"
 

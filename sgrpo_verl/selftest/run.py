@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sgrpo_verl.engine_log import cause_in
+from sgrpo_verl.engine.log import cause_in
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.toy import processes
 from sgrpo_verl.versions import installed_versions

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from sgrpo_verl.engine_log import cause_in
+from sgrpo_verl.engine.log import cause_in
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.selftest.progress import Report
 from sgrpo_verl.toy.data import write_data

@@ -22,8 +22,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from sgrpo_verl.config import THINK_END
-from sgrpo_verl.engine_check import failure
+from sgrpo_verl.engine.check import failure
+from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.toy import plots, processes, teach
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.evaluate import evaluate, read_responses, summarize

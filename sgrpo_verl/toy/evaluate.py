@@ -6,8 +6,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.task import count_rechecks
 

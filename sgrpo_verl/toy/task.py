@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 
 RECHECK = "Wait, check again.\n"
 RECHECK_PROBABILITY = (0.8, 0.8, 0.8, 0.0)  # of one more check, after the first pass, the first check, …

@@ -5,7 +5,7 @@ import random
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.task import WORDS, Task
 
 THINK_START = "<think>"

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from sgrpo_verl.engine_log import last_error_in
+from sgrpo_verl.engine.log import last_error_in
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy import processes
 

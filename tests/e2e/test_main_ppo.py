@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM
 from recipes.language.data import write_data as write_language_data
 from recipes.language.run import training_command
 from recipes.language.variants import variants
-from sgrpo_verl.config import EXIT_PROMPT
-from sgrpo_verl.driver import OLDEST_VERL
 from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.settings.config import EXIT_PROMPT
+from sgrpo_verl.settings.driver import OLDEST_VERL
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS

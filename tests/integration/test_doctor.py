@@ -7,9 +7,11 @@ import types
 
 import pytest
 
-from sgrpo_verl import doctor, driver, verl_points
-from sgrpo_verl.doctor import wrong
-from sgrpo_verl.verl_points import Point, changed
+from sgrpo_verl.hooks import doctor
+from sgrpo_verl.hooks.doctor import wrong
+from sgrpo_verl.hooks.install import changed
+from sgrpo_verl.hooks.table import Hook
+from sgrpo_verl.settings import driver
 
 
 def sgrpo_doctor(*arguments, **environment):
@@ -26,7 +28,7 @@ def test_all_in_place_here_and_in_a_ray_worker():
     assert "vLLM answers a prompt" in out
     assert "all in place" in out
     assert "Ray worker on" in out
-    for line in ("plugin loaded", *doctor.HOOKS):
+    for line in ("plugin loaded", *doctor.PURPOSES):
         [row] = [row for row in out.splitlines() if line in row]
         assert row.count("yes") == 2
     assert "verl " in out
@@ -43,14 +45,14 @@ def test_a_library_of_vllms_that_cannot_be_loaded(tmp_path):
 
 
 def test_a_plugin_that_verl_does_not_load():
-    code = "from sgrpo_verl.doctor import look, wrong; print(wrong('driver', look()))"
+    code = "from sgrpo_verl.hooks.doctor import look, wrong; print(wrong('driver', look()))"
     environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "driver: verl did not load the plugin. VERL_USE_EXTERNAL_PLUGINS=none there" in done.stdout
 
 
 def test_what_is_wrong_in_a_worker():
-    in_place = dict.fromkeys(doctor.HOOKS, True)
+    in_place = dict.fromkeys(doctor.PURPOSES, True)
     assert wrong("Ray worker", {"plugin loaded": True, "policy": "auto", **in_place}) == []
     assert wrong("Ray worker", {"plugin loaded": False, "missing": "No module named 'sgrpo_verl'"}) == [
         "Ray worker: sgrpo-verl is not installed there (No module named 'sgrpo_verl'): every node needs it"
@@ -68,7 +70,7 @@ def test_no_cluster_at_an_address():
     assert "sgrpo: --ray-address 127.0.0.1:1: no Ray cluster answers there" in err
 
 
-def test_this_verl_has_every_point():
+def test_this_verl_has_every_function_of_the_table():
     assert changed() == []
 
 
@@ -78,14 +80,14 @@ def another_verl(monkeypatch):
     module = types.ModuleType("newer_verl")
     module.Trainer = type("Trainer", (), {"compute": lambda self, rows, metrics: None})
     monkeypatch.setitem(sys.modules, "newer_verl", module)
-    points = (
-        Point("newer_verl", "Trainer.compute", ("metrics",), "metrics"),
-        Point("newer_verl", "Trainer.compute", ("batch", "metrics"), "metrics"),
-        Point("newer_verl", "Trainer.dump", (), "dumps"),
-        Point("newest_verl", "validate", (), "checks"),
+    hooks = (
+        Hook("newer_verl", "Trainer.compute", ("metrics",), "metrics"),
+        Hook("newer_verl", "Trainer.compute", ("batch", "metrics"), "metrics"),
+        Hook("newer_verl", "Trainer.dump", (), "dumps"),
+        Hook("newest_verl", "validate", (), "checks"),
     )
-    monkeypatch.setattr(verl_points, "POINTS", points)
-    return points
+    monkeypatch.setattr(driver, "changed", lambda: changed(hooks))
+    return hooks
 
 
 def test_what_changed_is_named(another_verl):
@@ -103,7 +105,7 @@ def test_an_untested_newer_verl_is_one_warning_or_an_error_that_names_what_chang
     monkeypatch.setattr(driver.verl, "__version__", "0.99.0")
     with pytest.raises(RuntimeError, match=r"does not fit verl 0\.99\.0: .*Trainer\.compute .*no longer takes batch"):
         driver.prepare(config)
-    monkeypatch.setattr(verl_points, "POINTS", another_verl[:1])
+    monkeypatch.setattr(driver, "changed", lambda: changed(another_verl[:1]))
     caplog.clear()
     driver.prepare(config)
     assert [record.message for record in caplog.records] == [

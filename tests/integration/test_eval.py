@@ -13,12 +13,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.engine import Engine, EngineOptions
 from sgrpo_verl.eval.methods import Deer, Reasoner
 from sgrpo_verl.eval.problems import encode_prompt, read_benchmarks
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.model import write_random_model

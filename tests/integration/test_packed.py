@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tensordict import TensorDict
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
+from sgrpo_verl.hooks.table import PACKED_ATTENTION
 from sgrpo_verl.packed.engine import _split
-from sgrpo_verl.packed.settings import PACKED_ATTENTION
 from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import jagged, serial_groups

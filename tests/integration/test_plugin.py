@@ -1,12 +1,18 @@
 """The door: cheap at import, quiet for everyone else, loud when ours fails. Each case in a fresh process."""
 
+import importlib
 import json
 import os
 import statistics
 import subprocess
 import sys
+import types
 
 import pytest
+
+from sgrpo_verl.hooks import install
+from sgrpo_verl.hooks.table import HOOKS, Hook
+from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER
 
 WITHOUT = {"VERL_USE_EXTERNAL_PLUGINS": "none"}
 
@@ -47,7 +53,7 @@ def test_import_verl_costs_at_most_50_ms_more_and_imports_nothing_heavy():
 
 def test_a_failing_registration_is_one_warning_and_verl_goes_on():
     code = (
-        "import sys, types; sys.modules['sgrpo_verl.advantage'] = types.ModuleType('broken')\n"
+        "import sys, types; sys.modules['sgrpo_verl.algorithm.advantage'] = types.ModuleType('broken')\n"
         "import verl.trainer.ppo.core_algos as core_algos; print(sorted(core_algos.ADV_ESTIMATOR_REGISTRY))"
     )
     out, err = python(code)
@@ -59,15 +65,58 @@ def test_a_failing_registration_is_one_warning_and_verl_goes_on():
     assert "Install a version of verl" in warnings[0]
 
 
-@pytest.mark.parametrize("hook", ["_add_metrics", "_add_columns_to_dump", "_balance_packed_groups"])
-def test_a_renamed_method_of_verls_is_reported(hook):
-    code = (
-        "import sys, types, logging; import wrapt\n"
-        "import sgrpo_verl.plugin as plugin\n"
-        "trainer_base = types.ModuleType('trainer_base'); trainer_base.PPOTrainer = type('PPOTrainer', (), {})\n"
-        f"plugin._guarded(plugin.{hook})(trainer_base)"
-    )
-    assert "could not register with trainer_base (AttributeError" in python(code)[1]
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS if hook.ours], ids=lambda hook: hook.function)
+def test_a_function_of_verls_that_is_gone_is_reported(hook, caplog):
+    caplog.set_level("WARNING", "sgrpo_verl")
+    install._guarded(hook)(types.ModuleType("newer_verl"))
+    [record] = caplog.records
+    assert "could not register with newer_verl (AttributeError: verl's" in record.message
+    assert f"{hook.module}.{hook.function} ({hook.purpose}) is gone" in record.message
+
+
+class TestHook:
+    """A row of the table, on a module as verl might have it."""
+
+    @pytest.fixture
+    def verls(self):
+        module = types.ModuleType("verls")
+        module.Trainer = type("Trainer", (), {"step": lambda self, batch, times=2: batch * times})
+        return module
+
+    def test_ours_acts_on_the_bound_call_where_its_condition_holds(self, verls, monkeypatch):
+        ours = types.ModuleType("ours_here")
+        ours.step = lambda wrapped, trainer, call: (wrapped(*call.args, **call.kwargs), dict(call.arguments))
+        monkeypatch.setitem(sys.modules, "ours_here", ours)
+        acts = lambda trainer, arguments: arguments["batch"] > 1  # noqa: E731
+        hook = Hook("verls", "Trainer.step", ("batch",), "steps", "ours_here:step", acts)
+        install.install_one(hook, verls)
+        assert verls.Trainer().step(1) == 2
+        assert verls.Trainer().step(3) == (6, {"batch": 3, "times": 2})
+        assert verls.Trainer().step(batch=3, times=1) == (3, {"batch": 3, "times": 1})
+        monkeypatch.setitem(sys.modules, "verls", verls)
+        assert install.in_place(hook)
+
+    def test_a_renamed_parameter_is_an_error(self, verls):
+        hook = Hook("verls", "Trainer.step", ("rows",), "steps", "ours_here:step")
+        with pytest.raises(AttributeError, match=r"verls\.Trainer\.step \(steps\) no longer takes rows"):
+            install.install_one(hook, verls)
+
+
+def test_ours_of_every_hook_exists():
+    for hook in HOOKS:
+        if hook.ours:
+            assert callable(install._ours(hook)), hook.ours
+
+
+def test_public_names_stay():
+    """Configs, scripts and reward schedules of users name these."""
+    import sgrpo_verl.correctness
+    from sgrpo_verl.decay import register_reward_schedule
+
+    assert callable(sgrpo_verl.correctness.compute_score)
+    assert callable(register_reward_schedule)
+    assert AGENT_LOOP_MANAGER == "sgrpo_verl.rollout.manager.SerialGroupManager"
+    assert importlib.import_module("sgrpo_verl.rollout.manager").SerialGroupManager
 
 
 PATCHED = """
@@ -127,7 +176,7 @@ print("CHECK vLLM compiles however eager it is", "@torch.compile" in inspect.get
 
 def test_the_estimator_is_registered():
     code = "from verl.trainer.ppo.core_algos import get_adv_estimator_fn as get; print(get('sgrpo').__module__)"
-    assert python(code)[0].strip() == "sgrpo_verl.advantage"
+    assert python(code)[0].strip() == "sgrpo_verl.algorithm.advantage"
     assert (
         "None"
         in python(

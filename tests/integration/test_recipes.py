@@ -7,8 +7,8 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.serial_group import ThoughtFormat, draw_exit_positions, exit_row, find_thought, full_row
+from sgrpo_verl.algorithm.serial_group import ThoughtFormat, draw_exit_positions, exit_row, find_thought, full_row
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from tests.conftest import ROOT
 from tests.families import FAMILIES, SMOLLM2
 

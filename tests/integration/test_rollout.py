@@ -11,10 +11,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.bench.model import compute_score as half_are_right
-from sgrpo_verl.config import EXIT_PROMPT
-from sgrpo_verl.metrics import TAG, check_metrics, nothing_to_cut, serial_group_metrics
+from sgrpo_verl.algorithm.serial_group import exit_seed
+from sgrpo_verl.hooks.metrics import TAG, check_metrics, nothing_to_cut, serial_group_metrics
 from sgrpo_verl.rollout.agent_loop import _OneRequestId, gather_all
-from sgrpo_verl.serial_group import exit_seed
+from sgrpo_verl.settings.config import EXIT_PROMPT
 from sgrpo_verl.toy.sums import sum_of
 from sgrpo_verl.toy.tasks import TASKS
 from tests.integration.conftest import ANSWER_LENGTH, NUM_EXITS, RESPONSE_LENGTH
@@ -153,7 +153,7 @@ def test_tags_are_what_the_trainer_needs(groups):
 
 def test_the_same_seed_and_thought_give_the_same_exits_in_another_order(rollout, groups):
     """Sampled thoughts differ from run to run, so each group is compared with the draw itself, in either order."""
-    from sgrpo_verl.serial_group import draw_exit_positions
+    from sgrpo_verl.algorithm.serial_group import draw_exit_positions
 
     again = rollout.groups(PROBLEMS[::-1], step=1)
     seed = rollout.trainer.config.actor_rollout_ref.rollout.seed
@@ -257,9 +257,9 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
     from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
     from verl.workers.rollout.replica import TokenOutput
 
-    from sgrpo_verl.config import SGRPOConfig
+    from sgrpo_verl.algorithm.serial_group import Row, ThoughtFormat, ThoughtSpan
     from sgrpo_verl.rollout.agent_loop import SerialGroupAgentLoop
-    from sgrpo_verl.serial_group import Row, ThoughtFormat, ThoughtSpan
+    from sgrpo_verl.settings.config import SGRPOConfig
 
     class Talkative:
         async def generate(self, **_):

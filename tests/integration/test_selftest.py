@@ -9,11 +9,11 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from sgrpo_verl.cli import app
-from sgrpo_verl.config import complete
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.selftest import attention, run, training
 from sgrpo_verl.selftest.progress import Report
 from sgrpo_verl.selftest.run import STAGES, Stage, selftest
+from sgrpo_verl.settings.config import complete
 from sgrpo_verl.toy.model import write_random_model
 
 QUIET = Console(quiet=True)

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import torch
 
-from sgrpo_verl.advantage import compute_sgrpo_advantage
+from sgrpo_verl.algorithm.advantage import compute_sgrpo_advantage
 from tests.conftest import ROOT
 from tests.unit.test_advantage import CONFIG, tensors
 

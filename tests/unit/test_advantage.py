@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgrpo_verl.advantage import EPSILON, compute_sgrpo_advantage
+from sgrpo_verl.algorithm.advantage import EPSILON, compute_sgrpo_advantage
 
 CONFIG = {"sgrpo": {"norm_adv_by_std": False}}
 GROUPS = st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=9), min_size=1, max_size=6)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgrpo_verl.metrics import TAG
+from sgrpo_verl.hooks.metrics import TAG
 from sgrpo_verl.packed.balance import by_rank, own_tokens
 
 

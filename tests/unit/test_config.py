@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 from transformers import Gemma2Config, MistralConfig, Qwen2Config, Qwen2VLConfig
 
-from sgrpo_verl.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete
+from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete
 
 SGRPO = "algorithm.adv_estimator=sgrpo"
 N = "actor_rollout_ref.rollout.n"

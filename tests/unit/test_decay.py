@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgrpo_verl.decay import get_reward_schedule, is_correct, known_reward_schedules, register_reward_schedule
+from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct, known_reward_schedules, register_reward_schedule
 
 WORKED_EXAMPLE = [False, True, False, True, True]  # P_1 … P_4, full
 GROUPS = st.lists(st.booleans(), max_size=20)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sgrpo_verl.engine_log import cause_in, cause_of, last_error_in
+from sgrpo_verl.engine.log import cause_in, cause_of, last_error_in
 
 FOLLOWS = """\
 (EngineCore pid=4) ERROR 11-25 21:42:39 [core.py:1346] EngineCore failed to start.
@@ -85,7 +85,7 @@ WRITES = """
 import os, subprocess, sys
 from pathlib import Path
 from rich.console import Console
-from sgrpo_verl.engine_log import written_to
+from sgrpo_verl.engine.log import written_to
 console = Console()
 console.print("before")
 with written_to(Path(sys.argv[1]), console):

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from sgrpo_verl import cli
 from sgrpo_verl.answers import checker
-from sgrpo_verl.config import EXIT_PROMPT
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import plots, statistics
 from sgrpo_verl.eval.checkpoint import resolve_model
@@ -26,6 +25,7 @@ from sgrpo_verl.eval.report import print_summary
 from sgrpo_verl.eval.run import Settings, evaluate, recover
 from sgrpo_verl.eval.score import score
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.settings.config import EXIT_PROMPT
 
 CONSOLE = Console(quiet=True)
 

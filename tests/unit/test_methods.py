@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.methods import Deer, Generated, Reasoner
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.tokenizer import build_tokenizer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sgrpo_verl.metrics import TAG, dumped_columns, group_notes, notes_of, row_notes, serial_group_metrics
+from sgrpo_verl.hooks.metrics import TAG, dumped_columns, group_notes, notes_of, row_notes, serial_group_metrics
 
 
 def tag(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from sgrpo_verl.serial_group import (
+from sgrpo_verl.algorithm.serial_group import (
     ThoughtFormat,
     draw_exit_positions,
     eos_ids,

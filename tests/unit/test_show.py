@@ -6,9 +6,9 @@ import json
 import pytest
 from rich.console import Console
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.show import read_groups, show
+from sgrpo_verl.eval.show import read_groups, show
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 
 THOUGHT = "3+5=8\n8+7=15\nWait, check [1] again.\n"
 

@@ -5,8 +5,8 @@ import random
 import pandas as pd
 import pytest
 
-from sgrpo_verl.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.evaluate import accuracy_by_rechecks
 from sgrpo_verl.toy.sums import sum_of

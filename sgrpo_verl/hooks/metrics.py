@@ -2,9 +2,12 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import BoundArguments
 from statistics import mean
 from typing import Any
+
+from sgrpo_verl.hooks.install import logger
 
 TAG = "sgrpo"  # key of a row's notes in its tag
 DUMPED = ("exit_index", "exit_position", "thought_length", "correct")  # of the notes, in trainer.rollout_data_dir
@@ -127,3 +130,25 @@ def _accuracy_by_exit(exits: Sequence[dict[str, Any]]) -> dict[str, float]:
 def dumped_columns(keys: Sequence[str], notes: dict[str, dict[str, Any] | None]) -> dict[str, list[Any]]:
     """Columns for verl's dump of a step's rows, in the order of ``keys``; None for a row without notes."""
     return {column: [(notes.get(key) or {}).get(column) for key in keys] for column in DUMPED}
+
+
+def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
+    """Hook: verl's trainers, in each of their modes, compute a step's metrics in ``PPOTrainer._compute_metrics``."""
+    result = wrapped(*call.args, **call.kwargs)
+    batch, metrics = call.arguments["batch"], call.arguments["metrics"]
+    ours = serial_group_metrics(batch.tags)
+    if not hasattr(trainer, "_sgrpo_notes") and (warning := nothing_to_cut(ours, trainer.config)):
+        logger.warning(warning)
+    metrics.update(ours)
+    metrics.update(check_metrics(trainer.get_reward_handles() or []))
+    trainer._sgrpo_notes = {key: notes_of(tag) for key, tag in zip(batch.keys, batch.tags, strict=True)}
+    return result
+
+
+def add_columns(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
+    """Hook: verl dumps text and scores of a step's rows (``trainer.rollout_data_dir``); tags say which exit each is."""
+    notes = getattr(trainer, "_sgrpo_notes", None)
+    if notes is not None and call.arguments["dump_path"] == trainer.config.trainer.get("rollout_data_dir"):
+        columns = call.arguments["reward_extra_infos_dict"]
+        call.arguments["reward_extra_infos_dict"] = {**columns, **dumped_columns(columns["uid"], notes)}
+    return wrapped(*call.args, **call.kwargs)

@@ -1,17 +1,25 @@
 """What S-GRPO does in the driver before anything starts: check versions and config, and say what it filled in."""
 
+from collections.abc import Callable
 from importlib.metadata import version
+from inspect import BoundArguments
+from typing import Any
 
 import verl
 from omegaconf import DictConfig
 from packaging.version import Version
 
-from sgrpo_verl.config import complete
-from sgrpo_verl.plugin import logger
-from sgrpo_verl.verl_points import changed
+from sgrpo_verl.hooks.install import changed, logger
+from sgrpo_verl.settings.config import complete
 
 OLDEST_VERL = Version("0.9.0")
 NEWEST_TESTED_VERL = Version("0.9.1")
+
+
+def validate_config(wrapped: Callable, instance: Any, call: BoundArguments) -> Any:
+    """Hook: verl's own check of a config, before which ours completes it; verl has no registry for such checks."""
+    prepare(call.arguments["config"])
+    return wrapped(*call.args, **call.kwargs)
 
 
 def prepare(config: DictConfig) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from sgrpo_verl.decay import get_reward_schedule
+from sgrpo_verl.algorithm.decay import get_reward_schedule
+from sgrpo_verl.hooks.table import MANAGER
 from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
 
-ADV_ESTIMATOR = "sgrpo"
-AGENT_LOOP_MANAGER = "sgrpo_verl.rollout.manager.SerialGroupManager"
+AGENT_LOOP_MANAGER = f"{MANAGER}.SerialGroupManager"
 SINGLE_TURN_AGENT = "single_turn_agent"
 THINK_START = "<think>"
 THINK_END = "</think>"

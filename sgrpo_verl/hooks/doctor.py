@@ -4,16 +4,16 @@ import importlib.metadata
 import importlib.util
 import os
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from packaging.version import Version
 from rich.console import Console
 from rich.table import Table
 
-from sgrpo_verl.engine_check import failure
+from sgrpo_verl.engine.check import failure
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.verl_points import changed
+from sgrpo_verl.hooks.install import changed, in_place
+from sgrpo_verl.hooks.table import HOOKS
 
 DISTRIBUTIONS = (
     "sgrpo-verl",
@@ -27,17 +27,7 @@ DISTRIBUTIONS = (
     "math-verify",
 )
 SECONDS_TO_ANSWER = 10
-HOOKS: dict[str, Callable[[], bool]] = {
-    "advantage estimator": lambda: "sgrpo" in _module("trainer.ppo.core_algos").ADV_ESTIMATOR_REGISTRY,
-    "config check": lambda: _is_ours(_module("utils.config").validate_config),
-    "metrics": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._compute_metrics),
-    "rollout dumps": lambda: _is_ours(_module("trainer.ppo.v1.trainer_base").PPOTrainer._dump_generations),
-    "end of a lost rollout": lambda: _is_ours(_module("trainer.ppo.v1.replay_buffer").ReplayBuffer._wait_for_next_poll),
-    "cause of an engine's failure": lambda: _is_ours(
-        _module("workers.rollout.vllm_rollout.vllm_async_server").vLLMReplica.launch_servers
-    ),
-    "packed layout": lambda: all(map(_is_ours, _packed_hooks())),
-}
+PURPOSES = tuple(dict.fromkeys(hook.purpose for hook in HOOKS if hook.ours))
 
 
 def doctor(console: Console, ray_address: str | None = None, engine: bool = False) -> list[str]:
@@ -52,8 +42,8 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
     vllm = _vllm(console, engine)
     places = {"driver (this process)": look(), **_look_in_ray(ray_address)}
     table = Table("", *places)
-    for hook in ("plugin loaded", *HOOKS):
-        table.add_row(hook, *("yes" if found.get(hook) is True else "[red]no" for found in places.values()))
+    for what in ("plugin loaded", *PURPOSES):
+        table.add_row(what, *("yes" if found.get(what) is True else "[red]no" for found in places.values()))
     console.print(table)
     return [
         *_wrong_versions(),
@@ -86,11 +76,11 @@ def look() -> dict[str, Any]:
         "plugin loaded": "sgrpo_verl.plugin" in sys.modules,
         "policy": os.environ.get("VERL_USE_EXTERNAL_PLUGINS", "auto"),
     }
-    for hook, in_place in HOOKS.items():
+    for purpose in PURPOSES:
         try:
-            found[hook] = in_place()
+            found[purpose] = all(in_place(hook) for hook in HOOKS if hook.ours and hook.purpose == purpose)
         except Exception as error:
-            found[hook] = f"{type(error).__name__}: {error}"
+            found[purpose] = f"{type(error).__name__}: {error}"
     return found
 
 
@@ -126,7 +116,7 @@ def _look_anywhere() -> dict[str, Any]:
     import importlib
 
     try:
-        return importlib.import_module("sgrpo_verl.doctor").look()
+        return importlib.import_module("sgrpo_verl.hooks.doctor").look()
     except ImportError as error:
         return {"plugin loaded": False, "missing": str(error)}
 
@@ -146,7 +136,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _wrong_versions() -> list[str]:
-    from sgrpo_verl.driver import NEWEST_TESTED_VERL, OLDEST_VERL
+    from sgrpo_verl.settings.driver import NEWEST_TESTED_VERL, OLDEST_VERL
 
     verl = _version("verl")
     checks = (
@@ -180,23 +170,7 @@ def wrong(place: str, found: dict[str, Any]) -> list[str]:
             "unset, or name sgrpo in it"
         ]
     return [
-        f"{place}: {hook}: {found[hook] or 'not in place'}; the warning that verl printed at its import says why"
-        for hook in HOOKS
-        if found[hook] is not True
+        f"{place}: {purpose}: {found[purpose] or 'not in place'}; the warning that verl printed at its import says why"
+        for purpose in PURPOSES
+        if found[purpose] is not True
     ]
-
-
-def _module(name: str) -> Any:
-    return importlib.import_module(f"verl.{name}")
-
-
-def _packed_hooks() -> list[Any]:
-    engine = _module("workers.engine.fsdp.transformer_impl").FSDPEngineWithLMHead
-    trainer = _module("trainer.ppo.v1.trainer_base").PPOTrainer
-    return [trainer._balance_batch, engine.prepare_model_inputs, engine.prepare_model_outputs]
-
-
-def _is_ours(function: Any) -> bool:
-    """Whether a function is wrapped by wrapt, and the wrapper one of this package's."""
-    wrapper = getattr(function, "_self_wrapper", None)
-    return getattr(wrapper, "__module__", "").startswith("sgrpo_verl.")

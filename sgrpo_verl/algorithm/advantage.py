@@ -1,12 +1,19 @@
 """S-GRPO's advantage estimator, registered with verl as ``algorithm.adv_estimator=sgrpo``."""
 
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
 
+ADV_ESTIMATOR = "sgrpo"
 EPSILON = 1e-6  # as in verl's GRPO, added to the standard deviation
+
+
+def register(core_algos: ModuleType) -> None:
+    """Hook: enter the estimator into verl's registry (verl/trainer/ppo/core_algos.py)."""
+    core_algos.register_adv_est(ADV_ESTIMATOR)(compute_sgrpo_advantage)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """Can vLLM run here: its compiled library loads, and an engine of it answers a prompt. ``sgrpo doctor`` asks.
 
-Each check is a process of its own (``python -m sgrpo_verl.engine_check library|engine``), so that what vLLM leaves
+Each check is a process of its own (``python -m sgrpo_verl.engine.check library|engine``), so that what vLLM leaves
 behind, writes and holds of memory ends with it.
 """
 
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sgrpo_verl.engine_log import cause_in
+from sgrpo_verl.engine.log import cause_in
 
 SECONDS = {"library": 120, "engine": 300}
 SHOWN = 5  # last lines of a check whose output holds no error
@@ -17,7 +17,7 @@ SHOWN = 5  # last lines of a check whose output holds no error
 
 def failure(check: str) -> str | None:
     """What is wrong with vLLM's ``library`` or ``engine``, as one sentence; None if it works."""
-    command = [sys.executable, "-m", "sgrpo_verl.engine_check", check]
+    command = [sys.executable, "-m", "sgrpo_verl.engine.check", check]
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS[check]

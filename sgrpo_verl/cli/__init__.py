@@ -1,0 +1,39 @@
+"""The command line: ``sgrpo data``, ``eval``, ``score``, ``compare``, ``show``, ``doctor`` and ``selftest``.
+
+One file a command; what a command needs of vLLM or torch is imported when it runs.
+"""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from sgrpo_verl.cli.compare import compare
+from sgrpo_verl.cli.data import data
+from sgrpo_verl.cli.doctor import doctor
+from sgrpo_verl.cli.evaluate import evaluate
+from sgrpo_verl.cli.score import score
+from sgrpo_verl.cli.selftest import selftest
+from sgrpo_verl.cli.show import show
+from sgrpo_verl.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Data, evaluation and a look inside, for S-GRPO.")
+for name, command in (
+    ("data", data),
+    ("eval", evaluate),
+    ("score", score),
+    ("compare", compare),
+    ("doctor", doctor),
+    ("selftest", selftest),
+    ("show", show),
+):
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Run a command; what the user did wrong is one sentence and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"sgrpo: {error}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,5 @@
+"""``python -m sgrpo_verl.cli``: the ``sgrpo`` command of this very environment."""
+
+from sgrpo_verl.cli import main
+
+main()

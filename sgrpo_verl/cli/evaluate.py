@@ -1,0 +1,103 @@
+"""``sgrpo eval``: accuracy and tokens of a model on benchmarks, by any of five ways to spend tokens."""
+
+import signal
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sgrpo_verl.cli.console import console
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.methods import Deer
+from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
+
+DEER = Deer()
+
+
+class MethodName(str, Enum):
+    vanilla = "vanilla"
+    budget = "budget"
+    truncate_like = "truncate-like"
+    no_think = "no-think"
+    deer = "deer"
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="Folder, hub id, or a checkpoint of verl's (merged by verl's merger).")],
+    data: Annotated[Path, typer.Option(help="Folder of the benchmarks' parquet files.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; an unfinished run there is gone on with.")],
+    benchmarks: Annotated[str, typer.Option(help="Names, comma-separated; all of DATA if none.")] = "",
+    method: Annotated[MethodName, typer.Option(help="How to spend tokens on a problem.")] = MethodName.vanilla,
+    samples: Annotated[int, typer.Option(help="K: accuracy is pass@1 over K samples.")] = 1,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
+    top_p: Annotated[float, typer.Option()] = 0.95,
+    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of a response.")] = 16_384,
+    answer_tokens: Annotated[int, typer.Option(help="Most tokens of an answer after a forced exit.")] = 1024,
+    limit: Annotated[int | None, typer.Option(help="Only the first problems of each benchmark.")] = None,
+    caps: Annotated[str, typer.Option(help="budget: most tokens of the thought, comma-separated.")] = "",
+    truncate_like: Annotated[Path | None, typer.Option(help="truncate-like: the run whose thought lengths.")] = None,
+    think_start: Annotated[str, typer.Option(help="What opens a thought.")] = "<think>",
+    think_end: Annotated[str, typer.Option(help="What closes a thought.")] = THINK_END,
+    exit_prompt: Annotated[str, typer.Option(help="Put after a thought that is cut.")] = EXIT_PROMPT,
+    deer_threshold: Annotated[float, typer.Option(help="deer: confidence that ends the thought.")] = DEER.threshold,
+    deer_words: Annotated[str, typer.Option(help="deer: transition words, comma-separated.")] = ",".join(DEER.words),
+    deer_inducer: Annotated[str, typer.Option(help="deer: put after the thought for a trial answer.")] = DEER.inducer,
+    deer_closing: Annotated[str, typer.Option(help="deer: put after a thought that is ended.")] = DEER.closing,
+    deer_trial_tokens: Annotated[int, typer.Option(help="deer: most tokens of a trial answer.")] = DEER.trial_tokens,
+    dtype: Annotated[str, typer.Option(help="vLLM's.")] = "auto",
+    tensor_parallel_size: Annotated[int, typer.Option(help="vLLM's.")] = 1,
+    gpu_memory_utilization: Annotated[float | None, typer.Option(help="vLLM's.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(help="vLLM's.")] = None,
+    enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="vLLM's.")] = False,
+) -> None:
+    """Accuracy and tokens of a model on benchmarks."""
+    from sgrpo_verl.eval.report import print_summary
+    from sgrpo_verl.eval.run import Settings, evaluate
+    from sgrpo_verl.eval.score import score
+
+    settings = Settings(
+        model=model,
+        data=str(data),
+        benchmarks=tuple(name for name in benchmarks.split(",") if name),
+        method=method.value,
+        samples=samples,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
+        max_tokens=max_tokens,
+        answer_tokens=answer_tokens,
+        limit=limit,
+        caps=_lengths(caps),
+        truncate_like=None if truncate_like is None else str(truncate_like),
+        think_start=think_start,
+        think_end=think_end,
+        exit_prompt=exit_prompt,
+        deer=Deer(
+            deer_threshold,
+            tuple(word for word in deer_words.split(",") if word),
+            deer_inducer,
+            deer_closing,
+            deer_trial_tokens,
+        ),
+    )
+    options = {
+        "dtype": dtype,
+        "tensor_parallel_size": tensor_parallel_size,
+        "gpu_memory_utilization": gpu_memory_utilization,
+        "max_num_seqs": max_num_seqs,
+        "enforce_eager": enforce_eager,
+    }
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # vLLM is shut down, as by Ctrl-C
+    evaluate(settings, out, options, console)
+    print_summary(score(out, console), console)
+    console.print(f"run.json, completions.jsonl, scores.jsonl and summary.json are in {out}")
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted(int(cap) for cap in text.split(",") if cap))
+    except ValueError as error:
+        raise UserError(f"--caps {text}: must be whole numbers with commas between them") from error
