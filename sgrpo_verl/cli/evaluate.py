@@ -10,7 +10,7 @@ import typer
 
 from sgrpo_verl.cli.console import console
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval.methods import Deer
+from sgrpo_verl.eval.deer import Deer
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 
 DEER = Deer()
@@ -55,8 +55,9 @@ def evaluate(
 ) -> None:
     """Accuracy and tokens of a model on benchmarks."""
     from sgrpo_verl.eval.report import print_summary
-    from sgrpo_verl.eval.run import Settings, evaluate
+    from sgrpo_verl.eval.run import evaluate
     from sgrpo_verl.eval.score import score
+    from sgrpo_verl.eval.settings import Settings
 
     settings = Settings(
         model=model,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval.methods import Completion, Generated, Method, Request
+from sgrpo_verl.eval.response import Completion, Generated, Method, Request
 
 Key = TypeVar("Key")
 AT_ONCE = 4096  # problems under way; vLLM batches their requests as its memory allows

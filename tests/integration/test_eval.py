@@ -14,9 +14,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sgrpo_verl.eval import methods
+from sgrpo_verl.eval.deer import Deer, deer
 from sgrpo_verl.eval.engine import Engine, EngineOptions
-from sgrpo_verl.eval.methods import Deer, Reasoner
 from sgrpo_verl.eval.problems import encode_prompt, read_benchmarks
+from sgrpo_verl.eval.response import Reasoner
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy import processes
@@ -147,9 +148,9 @@ def reference_deer(model, tokenizer, prompt, threshold):
 def test_batched_deer_agrees_with_an_unbatched_reference_problem_by_problem(run, reasoner, problems):
     tokenizer = AutoTokenizer.from_pretrained(reasoner)
     model = AutoModelForCausalLM.from_pretrained(reasoner, dtype=torch.float32)
-    first = sorted(completion.confidences[0] for [completion] in run(methods.deer, DEER) if completion.confidences)
+    first = sorted(completion.confidences[0] for [completion] in run(deer, DEER) if completion.confidences)
     threshold = sum(first[len(first) // 2 - 1 :][:2]) / 2  # about half of the problems exit at their first transition
-    ended = run(methods.deer, replace(DEER, threshold=threshold))
+    ended = run(deer, replace(DEER, threshold=threshold))
     exited = 0
     for prompt, [completion] in zip(run.prompts, ended, strict=True):
         thought, answer, confidences = reference_deer(model, tokenizer, prompt, threshold)

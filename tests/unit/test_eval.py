@@ -20,10 +20,12 @@ from sgrpo_verl.eval import plots, statistics
 from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.eval.compare import compare
 from sgrpo_verl.eval.engine import Engine, EngineOptions
+from sgrpo_verl.eval.folder import recover
 from sgrpo_verl.eval.problems import read_benchmarks
 from sgrpo_verl.eval.report import print_summary
-from sgrpo_verl.eval.run import Settings, evaluate, recover
+from sgrpo_verl.eval.run import evaluate
 from sgrpo_verl.eval.score import score
+from sgrpo_verl.eval.settings import Settings
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT
 

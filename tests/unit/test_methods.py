@@ -4,8 +4,10 @@ import math
 
 import pytest
 
+from sgrpo_verl.eval import deer as dynamic_exit
 from sgrpo_verl.eval import methods
-from sgrpo_verl.eval.methods import Deer, Generated, Reasoner
+from sgrpo_verl.eval.deer import Deer
+from sgrpo_verl.eval.response import Generated, Reasoner
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.tokenizer import build_tokenizer
@@ -141,7 +143,7 @@ def test_no_think_opens_the_thought_where_the_template_does_not():
 
 
 def deer(script, max_tokens=200, **settings):
-    method = methods.deer(reasoner(max_tokens), PROMPT, Deer(inducer=INDUCER, closing=EXIT_PROMPT, **settings))
+    method = dynamic_exit.deer(reasoner(max_tokens), PROMPT, Deer(inducer=INDUCER, closing=EXIT_PROMPT, **settings))
     [completion] = run(method, script)
     return completion
 
@@ -199,13 +201,13 @@ def test_deer_ends_at_the_limit():
 def test_confidence(trial, cut, inducer, expected):
     ids = encode(trial)
     generated = Generated(ids, [math.log(0.5)] * len(ids), None, cut)
-    assert methods.confidence(generated, reasoner(), inducer) == pytest.approx(expected)
+    assert dynamic_exit.confidence(generated, reasoner(), inducer) == pytest.approx(expected)
 
 
 def test_confidence_counts_the_answers_tokens_only():
     ids = encode("15} and more")
     log_probs = [math.log(0.9), math.log(0.4)] + [math.log(0.01)] * (len(ids) - 2)
-    confidence = methods.confidence(Generated(ids, log_probs, None, False), reasoner(), "{")
+    confidence = dynamic_exit.confidence(Generated(ids, log_probs, None, False), reasoner(), "{")
     assert confidence == pytest.approx(math.sqrt(0.9 * 0.4))
 
 
