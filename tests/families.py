@@ -8,9 +8,10 @@ do not cut where tokens do.
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
+from transformers import LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
+
+from sgrpo_verl.toy.model import write_random_model
 
 QWEN_SPLIT = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 CORPUS = [
@@ -58,10 +59,10 @@ class Family:
 
     def save(self, folder: Path) -> Path:
         """A tiny model with random weights, and its tokenizer."""
-        torch.manual_seed(0)
-        tokenizer = self.tokenizer()
-        config = self.config_class(
-            vocab_size=384,
+        return write_random_model(
+            folder,
+            self.tokenizer(),
+            family=self.config_class,
             hidden_size=64,
             intermediate_size=128,
             num_hidden_layers=2,
@@ -69,14 +70,7 @@ class Family:
             num_key_value_heads=1,
             max_position_embeddings=512,
             tie_word_embeddings=False,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-            **({"head_dim": 32} if self.config_class is Qwen3Config else {}),
         )
-        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        return folder
 
 
 R1_DISTILL_QWEN = Family(

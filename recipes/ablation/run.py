@@ -7,7 +7,6 @@ Can be stopped and started again: finished runs are kept, a half-finished one is
 
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from recipes import command
 from recipes.ablation import report
 from recipes.ablation.variants import NUM_STEPS, QUESTIONS, ROWS, SEEDS, UNTRAINED, Variant
 from sgrpo_verl.errors import UserError
@@ -118,11 +118,4 @@ def _budgets_and_truncation(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except UserError as error:
-        console.print(str(error), markup=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("stopped; start it again to go on")
-        sys.exit(130)
+    command.run(main)

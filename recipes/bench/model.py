@@ -4,8 +4,7 @@ So a thought of the sampled policy ends at each token with probability 1 / VOCAB
 """
 
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from sgrpo_verl.toy.model import write_random_model
 from sgrpo_verl.toy.tasks import TASKS
@@ -23,13 +22,13 @@ S_GRPO = (
 BYPASS = "algorithm.rollout_correction.bypass_mode=true"
 
 
-def write_model(folder: Path, **shape: int) -> Path:
+def write_model(folder: Path, **shape: Any) -> Path:
     """4 layers, 256 wide, 3.4 million parameters, fp32, with a tokenizer; unless ``shape`` says otherwise."""
     tokenizer = build_tokenizer(TASKS["sums"])
     tokenizer.add_tokens([f"<{number}>" for number in range(VOCABULARY_SIZE - len(tokenizer))])
     tokenizer.model_max_length = MAX_POSITIONS
-    shape = {"hidden_size": 256, "intermediate_size": 768, "head_dim": 64} | shape
-    return write_random_model(folder, tokenizer, torch.float32, **shape)
+    bench: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 768, "head_dim": 64}
+    return write_random_model(folder, tokenizer, **(bench | shape))
 
 
 def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict | None = None) -> float:

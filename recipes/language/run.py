@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from recipes import command
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language import report
 from recipes.language.data import write_data
@@ -148,11 +149,4 @@ def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Pat
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    try:
-        typer.run(main)
-    except UserError as error:
-        console.print(str(error), markup=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.print("stopped; start it again to go on")
-        sys.exit(130)
+    command.run(main)

@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast, Qwen3Config
 
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.tokenizer import build_tokenizer
 
 
-def model_config(tokenizer: PreTrainedTokenizerFast, **shape: Any) -> Qwen3Config:
-    """Qwen3 with 4 layers of width 128, under a million parameters, unless ``shape`` says otherwise."""
+def model_config(
+    tokenizer: PreTrainedTokenizerFast, family: type[PretrainedConfig] = Qwen3Config, **shape: Any
+) -> PretrainedConfig:
+    """4 layers of width 128, under a million parameters, unless ``shape`` says otherwise."""
     toy = {
         "vocab_size": math.ceil(len(tokenizer) / 64) * 64,
         "hidden_size": 128,
@@ -23,23 +25,24 @@ def model_config(tokenizer: PreTrainedTokenizerFast, **shape: Any) -> Qwen3Confi
         "head_dim": 32,
         "max_position_embeddings": tokenizer.model_max_length,
         "tie_word_embeddings": True,
-        "bos_token_id": None,
+        "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return Qwen3Config(**(toy | shape))
+    return family(**(toy | shape))
 
 
 def write_random_model(
     folder: Path,
     tokenizer: PreTrainedTokenizerFast | None = None,
     dtype: torch.dtype = torch.float32,
+    family: type[PretrainedConfig] = Qwen3Config,
     **shape: Any,
 ) -> Path:
     """A Hugging Face folder with random weights, the same every time, and a tokenizer; returns ``folder``."""
     tokenizer = tokenizer or build_tokenizer(TASKS["sums"])
     torch.manual_seed(0)
-    model = Qwen3ForCausalLM(model_config(tokenizer, **shape))
+    model = AutoModelForCausalLM.from_config(model_config(tokenizer, family, **shape), dtype=torch.float32)
     torch.nn.Module.to(model, dtype)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -5,11 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensordict import TensorDict
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 
 from sgrpo_verl.hooks.table import PACKED_ATTENTION
 from sgrpo_verl.packed.engine import _split
 from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group
+from sgrpo_verl.toy.model import write_random_model
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import jagged, serial_groups
 
@@ -30,13 +31,14 @@ FAMILIES = (Qwen2Config, Qwen3Config, LlamaConfig)
 
 def write_tiny_model(config_class, folder):
     """A tiny model whose attention matters: its weights are larger than a fresh model's."""
-    config = config_class(
+    return write_random_model(
+        folder,
+        R1_DISTILL_QWEN.tokenizer(),
+        family=config_class,
         vocab_size=16,
         hidden_size=32,
         intermediate_size=48,
         num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         head_dim=8,
         max_position_embeddings=64,
         initializer_range=0.2,
@@ -45,10 +47,6 @@ def write_tiny_model(config_class, folder):
         eos_token_id=1,
         pad_token_id=1,
     )
-    torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(folder)
-    R1_DISTILL_QWEN.tokenizer().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=lambda one: one.model_type)
