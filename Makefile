@@ -17,7 +17,7 @@ help:
 	@echo "make test-unit  the tests that start no verl process"
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest"
 	@echo "make check      lint, format and types"
-	@echo "make docs       API documentation into outputs/api"
+	@echo "make docs       the documentation as a site, into outputs/site"
 	@echo "make clean      remove .venv and outputs"
 
 setup: $(READY)
@@ -59,7 +59,7 @@ $(PINNED)/.ready: requirements/cpu.txt requirements/pinned.txt requirements/inst
 	@touch $@
 
 docs: $(READY)
-	$(BIN)/python -W error::UserWarning:pdoc -m pdoc --output-directory outputs/api sgrpo_verl
+	$(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) $(PINNED) outputs

@@ -19,31 +19,38 @@ def is_sgrpo(config: Any) -> bool:
 
 
 def _config_is_sgrpo(instance: Any, arguments: dict[str, Any]) -> bool:
+    """the config says `algorithm.adv_estimator=sgrpo`"""
     return is_sgrpo(arguments["config"])
 
 
 def _trainer_is_sgrpo(trainer: Any, arguments: dict[str, Any]) -> bool:
+    """the trainer's config says `algorithm.adv_estimator=sgrpo`"""
     return is_sgrpo(trainer.config)
 
 
 def _trainer_packs(trainer: Any, arguments: dict[str, Any]) -> bool:
+    """the same, and `algorithm.sgrpo.layout` is `packed`"""
     return is_sgrpo(trainer.config) and trainer.config.algorithm.sgrpo.layout == "packed"
 
 
 def _engine_packs(engine: Any, arguments: dict[str, Any]) -> bool:
+    """the engine's model attends with `sgrpo_packed`"""
     return engine.model_config.hf_config._attn_implementation == PACKED_ATTENTION
 
 
 def _batch_is_packed(instance: Any, arguments: dict[str, Any]) -> bool:
+    """the batch comes from such an engine"""
     engine = sys.modules.get("sgrpo_verl.packed.engine")
     return engine is not None and engine.is_packed(arguments["data"])
 
 
 def _our_rollout_runs_here(instance: Any, arguments: dict[str, Any]) -> bool:
+    """the process has started our rollout"""
     return MANAGER in sys.modules
 
 
 def _our_rollout_is_served(replica: Any, arguments: dict[str, Any]) -> bool:
+    """the server is for our rollout"""
     return replica.config.agent.get("agent_loop_manager_class") == f"{MANAGER}.SerialGroupManager"
 
 
@@ -61,7 +68,7 @@ class Hook:
     parameters: tuple[str, ...]  # the ones that we rely on
     purpose: str
     ours: str | None = None
-    acts: Callable[[Any, dict[str, Any]], bool] | None = None  # whether ours acts in a call; None: in each
+    acts: Callable[[Any, dict[str, Any]], bool] | None = None  # whether ours acts in a call; its docstring is for docs
     registers: bool = False
 
 
