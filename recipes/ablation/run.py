@@ -32,9 +32,13 @@ console = Console()
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder of all runs, tables and plots.")] = Path("outputs/ablation"),
-    reasoners: Annotated[Path, typer.Option(help="Where taught reasoners are kept.")] = Path("outputs/reasoners"),
+    reasoners: Annotated[Path, typer.Option(help="Folder where taught reasoners are kept.")] = Path(
+        "outputs/reasoners"
+    ),
     tasks: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(TASKS),
-    questions: Annotated[bool, typer.Option("--questions", help="Also the three further questions.")] = False,
+    questions: Annotated[
+        bool, typer.Option("--questions", help="Also train the variants of the three further questions.")
+    ] = False,
     seeds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(map(str, SEEDS)),
 ) -> None:
     """Every variant of every task on every seed, one run after another; then the tables and plots."""

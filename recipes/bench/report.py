@@ -92,11 +92,19 @@ def _memory_table(results: dict, style: Any) -> Table:
 
 def _rollout_table(results: dict, style: Any) -> Table:
     """The rollout of serial groups beside that of their thoughts alone."""
-    table = Table("prompts", "max_num_seqs", "thoughts alone (s)", "serial groups (s)", "ratio", box=style)
+    table = Table("prompts", "max_num_seqs", box=style)
+    for unit in ("s", "tokens"):
+        for column in (f"thoughts alone ({unit})", f"serial groups ({unit})", "ratio"):
+            table.add_column(column, justify="right")
+    table.add_column("seconds a token, ratio", justify="right")
     for one in results["rollouts"].values():
-        ratio = f"{one['groups'] / one['thoughts']:.2f}"
-        seconds = (f"{one[name]:.2f}" for name in ("thoughts", "groups"))
-        table.add_row(f"{one['prompts']}", f"{one['max_num_seqs']}", *seconds, ratio)
+        seconds, tokens = one["groups"] / one["thoughts"], one["groups_tokens"] / one["thoughts_tokens"]
+        table.add_row(
+            *(f"{one['prompts']}", f"{one['max_num_seqs']}"),
+            *(f"{one['thoughts']:.1f}", f"{one['groups']:.1f}", f"{seconds:.2f}"),
+            *(f"{one['thoughts_tokens']:,.0f}", f"{one['groups_tokens']:,.0f}", f"{tokens:.2f}"),
+            f"{seconds / tokens:.2f}",
+        )
     return table
 
 

@@ -62,8 +62,8 @@ console = Console()
 
 def main(
     out: Annotated[Path, typer.Option(help="Folder for results.json, tables and plots.")] = Path("outputs/bench"),
-    thoughts: Annotated[str, typer.Option(help="Lengths of the thought for old_log_prob and update.")] = THOUGHTS,
-    max_response: Annotated[int, typer.Option(help="Most tokens of a response in main_ppo.")] = 1024,
+    thoughts: Annotated[str, typer.Option(help="Lengths of the thought, in tokens, comma-separated.")] = THOUGHTS,
+    max_response: Annotated[int, typer.Option(help="Maximum tokens of a response in main_ppo.")] = 1024,
 ) -> None:
     """Measure everything that is not there yet, then write ``results.json``, ``performance.md`` and plots."""
     out = out.resolve()
@@ -129,8 +129,8 @@ def _update(model: Path, *options: str) -> dict[str, Any]:
 
 
 def _rollout(model: Path, folder: Path, prompts: int, max_num_seqs: int) -> dict[str, float]:
-    """Seconds of the rollout of serial groups and of their thoughts alone; the thoughts are of the same lengths."""
-    seconds = {}
+    """Rollouts of serial groups and of their thoughts alone, which are equally long: seconds and tokens of a step."""
+    found: dict[str, float] = {"prompts": prompts, "max_num_seqs": max_num_seqs}
     for name, alone in (("thoughts", {"SGRPO_BENCH_ALONE": "1"}), ("groups", {})):
         overrides = (
             *(*S_GRPO, PACKED, f"algorithm.sgrpo.answer_length={ANSWER_LENGTH}"),
@@ -138,8 +138,9 @@ def _rollout(model: Path, folder: Path, prompts: int, max_num_seqs: int) -> dict
         )
         probe = {"SGRPO_BENCH_LENGTHS": str(THOUGHT_LENGTH), **alone}
         run = _steps(model, folder / name, 4 * THOUGHT_LENGTH, overrides, prompts, **probe)
-        seconds[name] = mean(step["timing_s/gen"] for step in run["metrics"])
-    return {**seconds, "prompts": prompts, "max_num_seqs": max_num_seqs}
+        found[name] = mean(step["timing_s/gen"] for step in run["metrics"])
+        found[f"{name}_tokens"] = mean(step["sgrpo/generated_tokens"] for step in run["metrics"])
+    return found
 
 
 def _steps(

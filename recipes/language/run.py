@@ -3,7 +3,7 @@
     python -m recipes.language.run --out outputs/language
 
 Gets the weights, teaches the model to think about word problems and to check itself needlessly, trains it with stock
-main_ppo, and evaluates it before and after. Every part is kept: stopped and started again, it goes on where it was.
+main_ppo, and evaluates it before and after. Every part is kept, so that it continues where it was stopped.
 """
 
 import json
@@ -41,7 +41,9 @@ console = Console()
 def main(
     out: Annotated[Path, typer.Option(help="Folder of the models, runs, tables and plots.")] = Path("outputs/language"),
     names: Annotated[str, typer.Option("--variants", help=f"Comma-separated: {', '.join(variants())}.")] = "sgrpo",
-    seeds: Annotated[str, typer.Option(help="Of the prompts' order and the samples, comma-separated.")] = "0",
+    seeds: Annotated[
+        str, typer.Option(help="Seeds of the order of the prompts and the samples, comma-separated.")
+    ] = "0",
     num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = NUM_STEPS,
     benchmarks: Annotated[
         str, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of gsm8k_test.jsonl, if there is one.")
@@ -89,7 +91,7 @@ def _data_type() -> str:
 
 
 def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
-    """Greedy and sampled, on every test set; a run that was ended goes on."""
+    """Greedy and sampled, on every test set; an interrupted run is resumed."""
     for name, decoding in DECODING.items():
         if (run / name / "summary.json").exists():
             continue
@@ -134,7 +136,7 @@ def training_command(variant: Variant, seed: int, num_steps: int, model: Path, d
 
 
 def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Path, folder: Path) -> Path:
-    """The trained model; a training that was stopped goes on from its last checkpoint."""
+    """The trained model; an interrupted training is resumed from its last checkpoint."""
     model = folder / "model"
     if not model.is_dir():
         folder.mkdir(parents=True, exist_ok=True)

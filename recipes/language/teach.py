@@ -2,7 +2,7 @@
 
     python -m recipes.language.teach outputs/language/weights outputs/language/taught
 
-A state is kept beside ``out`` every few minutes; started again, the teaching goes on from there.
+A state is kept beside ``out`` every few minutes; when started again, the teaching continues from there.
 """
 
 import random

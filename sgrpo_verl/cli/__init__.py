@@ -17,7 +17,11 @@ from sgrpo_verl.cli.selftest import selftest
 from sgrpo_verl.cli.show import show
 from sgrpo_verl.errors import UserError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Data, evaluation and a look inside, for S-GRPO.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Tools for S-GRPO: data, evaluation, and checks of an installation.",
+)
 for name, command in (
     ("data", data),
     ("eval", evaluate),

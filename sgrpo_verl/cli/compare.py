@@ -9,9 +9,9 @@ from sgrpo_verl.cli.console import console
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; changes are against the first.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of the runs; changes are against the first.")],
     out: Annotated[Path, typer.Option(help="Folder for table.md, table.csv and the plots.")] = Path("comparison"),
-    labels: Annotated[str, typer.Option(help="Names of the runs, comma-separated.")] = "",
+    labels: Annotated[str, typer.Option(help="Names for the runs, comma-separated.")] = "",
 ) -> None:
     """Accuracy and tokens of several runs, side by side."""
     from sgrpo_verl.eval.compare import compare

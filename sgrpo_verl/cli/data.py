@@ -19,23 +19,30 @@ def data(
     ],
     out: Annotated[Path, typer.Option(help="Folder for NAME.parquet and NAME.json.")],
     local: Annotated[
-        Path | None, typer.Option("--from", help="JSONL, .jsonl.gz, JSON, parquet or CSV to read instead of the hub.")
+        Path | None,
+        typer.Option("--from", help="Local file to read instead of the hub: JSONL, .jsonl.gz, JSON, parquet or CSV."),
     ] = None,
     columns: Annotated[
-        str, typer.Option(help="With --from: what its columns are called, such as problem=Question,answer=Answer.")
+        str, typer.Option(help="With --from: names of the file's columns, such as problem=Question,answer=Answer.")
     ] = "",
-    seed: Annotated[int, typer.Option(help="Of GPQA's shuffled choices.")] = 0,
-    min_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out easier problems.")] = None,
-    max_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out harder problems.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for shuffling GPQA's choices.")] = 0,
+    min_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out problems easier than this.")] = None,
+    max_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out problems harder than this.")] = None,
     exclude: Annotated[
-        Path | None, typer.Option(help="Problems to leave out: .txt with one a line, or rows with a problem column.")
+        Path | None,
+        typer.Option(help="File of problems to leave out: .txt with one per line, or rows with a problem column."),
     ] = None,
     decontaminate: Annotated[
         list[Path] | None,
-        typer.Option(help="More prepared benchmarks whose problems a training set must not have; those in OUT count."),
+        typer.Option(
+            help="Folder of further benchmarks whose problems must not be in a training set; those in OUT count, too."
+        ),
     ] = None,
     skip_bad_rows: Annotated[
-        bool, typer.Option("--skip-bad-rows", help="Leave out rows with an empty answer or an earlier row's problem.")
+        bool,
+        typer.Option(
+            "--skip-bad-rows", help="Leave out rows with an empty answer or a duplicate problem instead of stopping."
+        ),
     ] = False,
 ) -> None:
     """A benchmark or training set as verl's parquet."""

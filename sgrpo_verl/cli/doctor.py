@@ -9,10 +9,10 @@ from sgrpo_verl.cli.console import console
 
 def doctor(
     ray_address: Annotated[
-        str | None, typer.Option(help="A running cluster's, such as auto; every node is asked.")
+        str | None, typer.Option(help="Address of a running Ray cluster, such as auto; every node is checked.")
     ] = None,
     engine: Annotated[
-        bool, typer.Option("--engine", help="Also start vLLM with a tiny random model, and have it answer a prompt.")
+        bool, typer.Option("--engine", help="Also start vLLM with a tiny random model and let it answer a prompt.")
     ] = False,
 ) -> None:
     """Versions, whether vLLM works, whether verl loads the plugin here and in Ray workers, and what is wrong."""

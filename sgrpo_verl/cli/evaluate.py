@@ -25,33 +25,44 @@ class MethodName(str, Enum):
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="Folder, hub id, or a checkpoint of verl's (merged by verl's merger).")],
+    model: Annotated[
+        str,
+        typer.Option(help="Model folder, Hugging Face hub id, or verl checkpoint (which verl's merger merges first)."),
+    ],
     data: Annotated[Path, typer.Option(help="Folder of the benchmarks' parquet files.")],
-    out: Annotated[Path, typer.Option(help="The run's folder; an unfinished run there is gone on with.")],
-    benchmarks: Annotated[str, typer.Option(help="Names, comma-separated; all of DATA if none.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the run; an unfinished run in it is resumed.")],
+    benchmarks: Annotated[str, typer.Option(help="Names of benchmarks, comma-separated; by default all in DATA.")] = "",
     method: Annotated[MethodName, typer.Option(help="How to spend tokens on a problem.")] = MethodName.vanilla,
-    samples: Annotated[int, typer.Option(help="K: accuracy is pass@1 over K samples.")] = 1,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.6,
+    samples: Annotated[int, typer.Option(help="Samples of each problem; accuracy is pass@1 over them.")] = 1,
+    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy decoding.")] = 0.6,
     top_p: Annotated[float, typer.Option()] = 0.95,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    max_tokens: Annotated[int, typer.Option(help="Most tokens of a response.")] = 16_384,
-    answer_tokens: Annotated[int, typer.Option(help="Most tokens of an answer after a forced exit.")] = 1024,
-    limit: Annotated[int | None, typer.Option(help="Only the first problems of each benchmark.")] = None,
-    caps: Annotated[str, typer.Option(help="budget: most tokens of the thought, comma-separated.")] = "",
-    truncate_like: Annotated[Path | None, typer.Option(help="truncate-like: the run whose thought lengths.")] = None,
-    think_start: Annotated[str, typer.Option(help="What opens a thought.")] = "<think>",
-    think_end: Annotated[str, typer.Option(help="What closes a thought.")] = THINK_END,
-    exit_prompt: Annotated[str, typer.Option(help="Put after a thought that is cut.")] = EXIT_PROMPT,
-    deer_threshold: Annotated[float, typer.Option(help="deer: confidence that ends the thought.")] = DEER.threshold,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
+    max_tokens: Annotated[int, typer.Option(help="Maximum tokens of a response.")] = 16_384,
+    answer_tokens: Annotated[int, typer.Option(help="Maximum tokens of an answer after a forced exit.")] = 1024,
+    limit: Annotated[int | None, typer.Option(help="Use only this many problems of each benchmark.")] = None,
+    caps: Annotated[str, typer.Option(help="budget: maximum tokens of the thought, comma-separated.")] = "",
+    truncate_like: Annotated[
+        Path | None, typer.Option(help="truncate-like: folder of the run whose thought lengths are used.")
+    ] = None,
+    think_start: Annotated[str, typer.Option(help="Text that opens a thought.")] = "<think>",
+    think_end: Annotated[str, typer.Option(help="Text that closes a thought.")] = THINK_END,
+    exit_prompt: Annotated[str, typer.Option(help="Text that is appended to a thought that is cut.")] = EXIT_PROMPT,
+    deer_threshold: Annotated[
+        float, typer.Option(help="deer: confidence above which the thought ends.")
+    ] = DEER.threshold,
     deer_words: Annotated[str, typer.Option(help="deer: transition words, comma-separated.")] = ",".join(DEER.words),
-    deer_inducer: Annotated[str, typer.Option(help="deer: put after the thought for a trial answer.")] = DEER.inducer,
-    deer_closing: Annotated[str, typer.Option(help="deer: put after a thought that is ended.")] = DEER.closing,
-    deer_trial_tokens: Annotated[int, typer.Option(help="deer: most tokens of a trial answer.")] = DEER.trial_tokens,
-    dtype: Annotated[str, typer.Option(help="vLLM's.")] = "auto",
-    tensor_parallel_size: Annotated[int, typer.Option(help="vLLM's.")] = 1,
-    gpu_memory_utilization: Annotated[float | None, typer.Option(help="vLLM's.")] = None,
-    max_num_seqs: Annotated[int | None, typer.Option(help="vLLM's.")] = None,
-    enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="vLLM's.")] = False,
+    deer_inducer: Annotated[
+        str, typer.Option(help="deer: text that is appended to the thought to get a trial answer.")
+    ] = DEER.inducer,
+    deer_closing: Annotated[
+        str, typer.Option(help="deer: text that is appended to a thought that is ended.")
+    ] = DEER.closing,
+    deer_trial_tokens: Annotated[int, typer.Option(help="deer: maximum tokens of a trial answer.")] = DEER.trial_tokens,
+    dtype: Annotated[str, typer.Option(help="Passed to vLLM.")] = "auto",
+    tensor_parallel_size: Annotated[int, typer.Option(help="Passed to vLLM.")] = 1,
+    gpu_memory_utilization: Annotated[float | None, typer.Option(help="Passed to vLLM.")] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(help="Passed to vLLM.")] = None,
+    enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="Passed to vLLM.")] = False,
 ) -> None:
     """Accuracy and tokens of a model on benchmarks."""
     from sgrpo_verl.eval.report import print_summary

@@ -10,10 +10,10 @@ from sgrpo_verl.errors import UserError
 
 
 def selftest(
-    out: Annotated[Path, typer.Option(help="Folder for selftest.json, selftest.md and logs; made anew.")] = Path(
-        "selftest"
-    ),
-    stages: Annotated[str, typer.Option(help="Which of the stages, comma-separated.")] = "1,2,3,4",
+    out: Annotated[
+        Path, typer.Option(help="Folder for selftest.json, selftest.md and logs; an existing one is replaced.")
+    ] = Path("selftest"),
+    stages: Annotated[str, typer.Option(help="Stages to run, comma-separated.")] = "1,2,3,4",
 ) -> None:
     """Prove on this machine that packed attention, an update and training are right: no network, no data.
 

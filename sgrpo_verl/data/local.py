@@ -69,7 +69,7 @@ def _json(path: Path) -> Iterator[Row]:
 def _object(line: str, where: str) -> Row:
     row = _parsed(line, where)
     if not isinstance(row, dict):
-        raise ValueError(f"{where} is no object, {{…}}: {line.strip()[:SHOWN]}")
+        raise ValueError(f"{where} is not an object, {{…}}: {line.strip()[:SHOWN]}")
     return row
 
 
@@ -80,7 +80,7 @@ def _parsed(text: str, where: str) -> Any:
         lines = text.splitlines()
         line = lines[min(error.lineno, len(lines)) - 1] if lines else ""
         within = f", line {error.lineno}" if len(lines) > 1 else ""
-        raise ValueError(f"{where}{within} is no JSON ({error.msg}): {line.strip()[:SHOWN]}") from error
+        raise ValueError(f"{where}{within} is not valid JSON ({error.msg}): {line.strip()[:SHOWN]}") from error
 
 
 def _parquet(path: Path) -> Iterator[Row]:

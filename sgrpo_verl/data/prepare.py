@@ -30,7 +30,7 @@ class Filters:
 
     min_difficulty: float | None = None
     max_difficulty: float | None = None
-    exclude: Path | None = None  # problems to leave out: a .txt with one a line, or rows with a problem column
+    exclude: Path | None = None  # problems to leave out: a .txt with one per line, or rows with a problem column
     decontaminate: tuple[Path, ...] = ()  # prepared benchmarks: parquet files, or folders of them
     skip_bad_rows: bool = False
 
@@ -167,7 +167,7 @@ def _problems(name: str, source: Source, raw: list[Row], seed: int, filters: Fil
     if bad and not filters.skip_bad_rows:
         shown = "; ".join(f"row {index}: {what}" for index, what in list(bad.items())[:SHOWN])
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
-        raise UserError(f"{name}: {shown}{more}. Mend the source, or leave such rows out with --skip-bad-rows")
+        raise UserError(f"{name}: {shown}{more}. Fix the source, or leave such rows out with --skip-bad-rows")
     return (None if index in bad else problem for index, problem in enumerate(problems))
 
 
@@ -218,7 +218,7 @@ def _excluded(file: Path | None) -> list[str]:
     rows = read_file(file, "--exclude")
     column = next((column for column in ("problem", "question") if rows and column in rows[0]), None)
     if column is None:
-        raise UserError(f"--exclude {file}: needs a column problem or question, or must be a .txt with one a line")
+        raise UserError(f"--exclude {file}: needs a column problem or question, or must be a .txt with one per line")
     return [str(row[column]) for row in rows]
 
 

@@ -1,7 +1,7 @@
 """Why vLLM's engine did not start, or died: the cause, found in what its processes wrote.
 
-vLLM runs its engine and workers as processes of their own. Where one of them fails, the caller is told "See root cause
-above", and the cause stands in a log, under a hundred lines of what followed from it.
+vLLM runs its engine and workers in processes of their own. When one of them fails, the caller only learns "See root
+cause above". The cause is in a log, above a hundred lines of what followed from it.
 """
 
 import os
@@ -72,7 +72,7 @@ def cause_of(error: BaseException, log: str) -> str:
 
 @contextmanager
 def written_to(log: Path, console: Console) -> Iterator[None]:
-    """Send what this process and its children write to ``log``; ``console`` goes on writing to the terminal."""
+    """Send what this process and its children write to ``log``; ``console`` still writes to the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = {number: os.dup(number) for number in (1, 2)}

@@ -39,7 +39,7 @@ class Engine:
             from vllm.platforms import current_platform
         except ImportError as error:
             raise UserError(
-                f"sgrpo eval generates with vLLM, which is not here ({error}): pip install 'sgrpo-verl[vllm]' on a GPU "
+                f"sgrpo eval generates with vLLM, which is not installed here ({error}): pip install 'sgrpo-verl[vllm]' on a GPU "
                 "machine, or 'sgrpo-verl[cpu]' without one"
             ) from error
         settings: dict[str, Any] = {

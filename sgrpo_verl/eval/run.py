@@ -49,7 +49,7 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
         for name, problems in benchmarks.items()
     }
     if done:
-        console.print(f"going on in {out}: {len(done)} done, {sum(map(len, wanted.values()))} to do")
+        console.print(f"resuming {out}: {len(done)} done, {sum(map(len, wanted.values()))} to do")
     if not any(wanted.values()):
         return
     tokenizer = _tokenizer(model)
@@ -69,7 +69,7 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
     }
     max_model_len = _room(reasoner, settings, lengths) + max(map(len, prompts.values()))
     log = out / "engine.log"
-    console.print(f"starting vLLM; what it says goes to {log}", soft_wrap=True, highlight=False)
+    console.print(f"starting vLLM; its output goes to {log}", soft_wrap=True, highlight=False)
     with written_to(log, console):
         engine = _start(model, EngineOptions(max_model_len=max_model_len, **options), settings, log)
         try:
@@ -78,7 +78,7 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
         except EngineDied as error:
             cause = cause_of(error, log.read_text(errors="replace"))
             raise UserError(
-                f"vLLM's engine died: {cause}. Its whole log is {log}; the same command goes on from what is done"
+                f"vLLM's engine died: {cause}. Its whole log is {log}; the same command resumes the run"
             ) from error
         engine.close()
 

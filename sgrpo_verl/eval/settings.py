@@ -10,7 +10,7 @@ METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the completions of a run; a run is only gone on with under the same. Lengths in tokens."""
+    """What decides the completions of a run; a run is resumed only with the same settings. Lengths in tokens."""
 
     model: str
     data: str

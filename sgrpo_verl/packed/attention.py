@@ -1,6 +1,6 @@
 """Attention over packed rows, under a name of its own in transformers' registry of attention implementations.
 
-Its mask is a tensor ``visible`` of shape (1, 1, tokens, 3), which transformers hands on as it is because it has four
+Its mask is a tensor ``visible`` of shape (1, 1, tokens, 3), which transformers passes on unchanged because it has four
 dimensions. Token q sees the tokens in [visible[q, 0], visible[q, 1]), the prefix that it shares with another row, and
 in [visible[q, 2], q], its own segment. On an accelerator that is a block-sparse flex_attention, see ``flex``; on the
 CPU, where flex_attention has no backward pass, each segment attends on its own.

@@ -51,7 +51,7 @@ def by_rank(keys: Sequence[str], tags: Sequence[dict[str, Any]], num_ranks: int)
 
 
 def balance_batch(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
-    """Hook: verl deals rows to ranks one by one, by their own length; a packed group has to stay on one rank."""
+    """Hook: verl assigns rows to ranks one by one, by their own length; a packed group has to stay on one rank."""
     from verl.trainer.ppo.v1.trainer_base import log_seqlen_unbalance
 
     batch = wrapped(*call.args, **call.kwargs)

@@ -124,7 +124,7 @@ def prepare_model_inputs(wrapped: Callable, engine: Any, call: BoundArguments) -
 
     micro_batch = call.arguments["micro_batch"]
     if micro_batch["position_ids"].dim() != 2:
-        raise ValueError("algorithm.sgrpo.layout=packed takes models with one position a token; set layout=rows")
+        raise ValueError("algorithm.sgrpo.layout=packed takes models with one position per token; set layout=rows")
     rows = micro_batch["input_ids"]
     # Whole blocks on an accelerator: few lengths for the compiled kernel. Equal slices for every rank of a sequence.
     accelerated = rows.device.type != "cpu"

@@ -40,7 +40,7 @@ def attend(
     except torch._dynamo.exc.FailOnRecompileLimitHit as error:
         raise RuntimeError(
             f"algorithm.sgrpo.layout=packed: torch has compiled flex_attention too often (torch._dynamo.config."
-            f"recompile_limit={torch._dynamo.config.recompile_limit}) and would go on uncompiled; {_INSTEAD}"
+            f"recompile_limit={torch._dynamo.config.recompile_limit}) and would continue uncompiled; {_INSTEAD}"
         ) from error
     except torch._dynamo.exc.TorchDynamoException as error:
         raise RuntimeError(

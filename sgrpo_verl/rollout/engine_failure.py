@@ -1,8 +1,8 @@
-"""Why verl's vLLM server did not start, or died, told by the error that ends the run.
+"""Puts the reason why verl's vLLM server did not start, or died, into the error that ends the run.
 
-vLLM's engine is a process of its own beneath verl's server, a Ray actor. What verl is told of a failure there is "See
-root cause above"; above is the actor's own log on its own node, and this is where it is read. The server's methods
-themselves cannot be wrapped: Ray unwraps every method of an actor.
+vLLM's engine is a process of its own beneath verl's server, which is a Ray actor. All that verl learns of a failure is
+"See root cause above". That refers to the actor's log on its own node, which is read here. The server's methods cannot
+be wrapped: Ray unwraps every method of an actor.
 """
 
 import re
@@ -21,7 +21,7 @@ _SERVER = re.compile(r"vLLMHttpServer\.\w+\(\)\S* \(pid=(\d+), ip=([^,)]+)")
 
 
 def launch_servers(wrapped: Callable, replica: Any, call: BoundArguments) -> Awaitable[None]:
-    """Hook: of an engine that fails to start, verl says only that the cause stands in some log."""
+    """Hook: when an engine fails to start, verl only says that the cause is in some log."""
     return _raise_with_reason(wrapped(*call.args, **call.kwargs))
 
 

@@ -1,6 +1,6 @@
 """What verl names as ``actor_rollout_ref.rollout.agent.agent_loop_manager_class``: its own manager with our workers.
 
-And what verl does not do: end the run when the rollout cannot go on. Its trainer waits for rows, and would wait for
+And what verl does not do: end the run when the rollout cannot continue. Its trainer waits for rows, and would wait for
 ever where the worker that owes them has died, or where every prompt fails and another is drawn in its place.
 """
 
@@ -30,7 +30,7 @@ class SerialGroupManager(AgentLoopManagerTQ):
 
 
 def check_before_wait(wrapped: Callable, replay_buffer: Any, call: BoundArguments) -> Any:
-    """Hook: verl's trainer polls for rows, and looks no further; this is where it waits for them."""
+    """Hook: verl's trainer polls for rows and checks nothing else; this is where it waits for them."""
     raise_if_lost()
     return wrapped(*call.args, **call.kwargs)
 
@@ -46,5 +46,5 @@ def raise_if_lost() -> None:
         try:
             ray.get(lost[0])
         except Exception as error:
-            reason = getattr(error, "cause", None) or error  # Ray's own tells of its frames as well
-            raise RuntimeError(f"the rollout cannot go on: {reason}") from error
+            reason = getattr(error, "cause", None) or error  # Ray's own error also lists its frames
+            raise RuntimeError(f"the rollout cannot continue: {reason}") from error

@@ -58,7 +58,7 @@ class SerialGroupWorker(_StockWorker):
         """Returns never.
 
         Raises:
-            RuntimeError: the rollout cannot go on: an actor that it needs has died, or prompt after prompt fails.
+            RuntimeError: the rollout cannot continue: an actor that it needs has died, or prompt after prompt fails.
         """
         await self._lost.wait()
         raise RuntimeError(self._reason)
@@ -79,7 +79,7 @@ class SerialGroupWorker(_StockWorker):
         return result
 
     def _lose(self, reason: str) -> None:
-        self._reason = self._reason or reason  # what fails after the first is told nobody
+        self._reason = self._reason or reason  # only the first reason is reported
         self._lost.set()
 
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:

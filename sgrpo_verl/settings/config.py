@@ -165,7 +165,7 @@ def _num_exits(user_set: dict[str, Any], rollout_n: int) -> int:
 
 
 def _default_answer_length(response_length: int) -> int:
-    """1024 as in DESIGN, or a quarter of a shorter response: the rest has to hold the thought."""
+    """1024, or a quarter of a shorter response: the rest has to hold the thought."""
     return min(DEFAULT_ANSWER_LENGTH, max(1, response_length // 4))
 
 

@@ -40,11 +40,11 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for results.json, plots, logs and the trained model.")] = Path(
         "outputs/demo"
     ),
-    reasoners: Annotated[Path, typer.Option(help="Where taught reasoners are kept for next time.")] = Path(
+    reasoners: Annotated[Path, typer.Option(help="Folder where taught reasoners are kept for the next run.")] = Path(
         "outputs/reasoners"
     ),
-    task: Annotated[str, typer.Option(help="What the reasoner thinks about: sums or swaps.")] = "sums",
-    seed: Annotated[int, typer.Option(help="Of the lessons, the prompts' order and every sample.")] = 0,
+    task: Annotated[str, typer.Option(help="Task of the reasoner: sums or swaps.")] = "sums",
+    seed: Annotated[int, typer.Option(help="Seed of the lessons, the order of the prompts and every sample.")] = 0,
     num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = 24,
 ) -> None:
     """Teach, train, evaluate before and after; exit non-zero if S-GRPO did not shorten the responses as it should."""

@@ -133,7 +133,7 @@ def grpo(task_overrides, tmp_path_factory):
 
 
 def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, tmp_path):
-    """``examples/from_grpo_checkpoint.sh``; killed after its first checkpoint, it goes on from there.
+    """``examples/from_grpo_checkpoint.sh``; killed after its first checkpoint, it resumes from there.
 
     Of S-GRPO it says ``algorithm.adv_estimator=sgrpo`` alone.
     """

@@ -1,4 +1,4 @@
-"""Serial groups from a real rollout: DESIGN's "What must stay true", read back from TransferQueue."""
+"""Serial groups from a real rollout, read back from TransferQueue: what must be true of every group."""
 
 import asyncio
 import os
@@ -393,7 +393,7 @@ class TestLostRollout:
     def test_an_agent_loop_worker_dies(self, rollout):
         rollout.submit(PROBLEMS, step=9)
         self.process(rollout.manager.agent_loop_workers[0]).kill()
-        with pytest.raises(RuntimeError, match=r"(?s)the rollout cannot go on: .*actor died"):
+        with pytest.raises(RuntimeError, match=r"(?s)the rollout cannot continue: .*actor died"):
             self.sample(rollout)
 
     def test_prompt_after_prompt_fails(self, rollout):

@@ -1,4 +1,4 @@
-"""The estimator against PAPER's worked example and a plain-Python oracle."""
+"""The estimator against the worked example of docs/method.md and a plain-Python oracle."""
 
 from statistics import fmean, stdev
 

@@ -196,8 +196,8 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path, ending):
 def test_a_broken_line_is_named(tmp_path):
     good = '{"problem": "One?", "answer": "1"}\n'
     for text, said in (
-        (good * 2 + '{"problem": "Two"\n', 'line 3 is no JSON (Expecting \',\' delimiter): {"problem": "Two"'),
-        (good + "[1, 2]\n", "line 2 is no object, {…}: [1, 2]"),
+        (good * 2 + '{"problem": "Two"\n', 'line 3 is not valid JSON (Expecting \',\' delimiter): {"problem": "Two"'),
+        (good + "[1, 2]\n", "line 2 is not an object, {…}: [1, 2]"),
         ("", "the file is empty"),
         ("\n\n", "the file is empty"),
     ):

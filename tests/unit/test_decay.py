@@ -1,4 +1,4 @@
-"""Reward schedules against PAPER's worked example and a plain reading of the formula."""
+"""Reward schedules against the worked example of docs/method.md and a plain reading of the formula."""
 
 import numpy as np
 import pytest

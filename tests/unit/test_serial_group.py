@@ -1,4 +1,4 @@
-"""Exit positions and rows: DESIGN's cases and what must stay true of them, in pure Python."""
+"""Exit positions and rows: the cases of docs/cases.md and what must be true of each, in pure Python."""
 
 from collections import Counter
 from types import SimpleNamespace
