@@ -205,7 +205,7 @@ def test_a_broken_line_is_named(tmp_path):
         assert said in refused("math-500", tmp_path / "out", tmp_path / "a.jsonl")
     for text, said in (
         ('{"problem": "One?"}', "one array of objects"),
-        ("[{]", "is no JSON"),
+        ("[{]", "is not valid JSON"),
         (" ", "the file is empty"),
     ):
         (tmp_path / "a.json").write_text(text)
