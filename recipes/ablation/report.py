@@ -129,7 +129,7 @@ def _plot_runs(
                 markeredgewidth=1.5,
                 label=variant.title,
             )
-        panel.set(title=f"{title}, {kind}", xlabel="response tokens", ylabel="accuracy (%)", xlim=(0, None))
+        panel.set(title=f"{title}, {kind}", xlabel="tokens per response", ylabel="accuracy (%)", xlim=(0, None))
         panel.set_ylim(min(90, panel.get_ylim()[0]), 100.5)  # so that half a point looks small
         panel.grid(alpha=0.3)
     panels[0].legend(frameon=False, fontsize=8)
@@ -141,7 +141,7 @@ def plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
     """Length and accuracy of the sampled full responses over the training steps, a thin line a run, a thick mean."""
     figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     for panel, (title, value) in zip(
-        panels, (("response tokens", response_length), ("accuracy", accuracy)), strict=True
+        panels, (("length (tokens)", response_length), ("accuracy", accuracy)), strict=True
     ):
         for color, variant in enumerate(variants):
             runs = sorted((folder / variant.name).glob("seed*/metrics.jsonl"))
@@ -151,7 +151,7 @@ def plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
             if curves:
                 average = pd.concat(curves, axis=1).mean(axis=1)
                 panel.plot(average.index, average, color=f"C{color}", label=variant.title)
-        panel.set(title=f"{title} in training, sampled", xlabel="step", ylim=(0, None))
+        panel.set(title=f"{title} of the sampled responses", xlabel="training step", ylim=(0, None))
         panel.grid(alpha=0.3)
     panels[0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=130)

@@ -198,11 +198,11 @@ def _plot_updates(updates: list[dict[str, Any]], path: Path) -> None:
         thoughts = [one["thought"] for one in points]
         panels[0].plot(thoughts, [_seconds(one) for one in points], "o-", color=color, label=layout)
         panels[1].plot(thoughts, [one["peak_memory_gb"] for one in points], "o-", color=color, label=layout)
-    panels[0].set(ylabel="old_log_prob + update (s)", yscale="log")
-    panels[1].set(ylabel="peak memory (GiB)", ylim=(0, None))
+    panels[0].set(title="Time of one update", ylabel="old_log_prob + update (s)", yscale="log")
+    panels[1].set(title="Memory of one update", ylabel="peak memory (GiB)", ylim=(0, None))
     thoughts = sorted({one["thought"] for one in updates})
     for panel in panels:
-        panel.set(xlabel="tokens of the thought", xscale="log")
+        panel.set(xlabel="length of the thought (tokens)", xscale="log")
         panel.set_xticks(thoughts, [str(thought) for thought in thoughts])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
@@ -220,7 +220,7 @@ def _plot_steps(steps: dict[str, Any], path: Path) -> None:
         panel.barh(names, seconds, left=left, label=phase)
         left = [begin + more for begin, more in zip(left, seconds, strict=True)]
     panel.invert_yaxis()
-    panel.set(xlabel="seconds a step")
+    panel.set(title="Where the time of a step goes", xlabel="time per step (s)")
     panel.legend(frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)

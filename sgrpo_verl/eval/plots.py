@@ -29,6 +29,10 @@ def _curves(lines: Sequence[Line]) -> dict[str, list[Line]]:
     return runs
 
 
+def _named(benchmarks: Sequence[str]) -> str:
+    return benchmarks[0] if len(benchmarks) == 1 else f"mean of {len(benchmarks)} benchmarks"
+
+
 def plot_accuracy_against_tokens(lines: Sequence[Line], benchmarks: Sequence[str], path: Path) -> None:
     """One point a run, one line for the caps of a budget run; averages over the benchmarks."""
     figure, panel = plt.subplots(figsize=(7, 4.5), layout="constrained")
@@ -36,7 +40,12 @@ def plot_accuracy_against_tokens(lines: Sequence[Line], benchmarks: Sequence[str
         tokens = [_average(point.tokens, benchmarks) for point in points]
         accuracy = [100 * _average(point.scores, benchmarks) for point in points]
         panel.plot(tokens, accuracy, marker="o", label=run, linestyle="-" if len(points) > 1 else "none")
-    panel.set(xlabel="tokens spent on a response", ylabel="accuracy (%)", xlim=(0, None))
+    panel.set(
+        title=f"Accuracy against length, {_named(benchmarks)}",
+        xlabel="tokens per response",
+        ylabel="accuracy (%)",
+        xlim=(0, None),
+    )
     panel.grid(alpha=0.3)
     panel.legend(frameon=False)
     figure.savefig(path, dpi=130)
@@ -52,10 +61,10 @@ def plot_budgets(lines: Sequence[Line], benchmarks: Sequence[str], path: Path) -
             caps = [point.cap for point in capped]
             panels[0].plot(caps, [100 * _average(point.scores, benchmarks) for point in capped], marker="o", label=run)
             panels[1].plot(caps, [_average(point.tokens, benchmarks) for point in capped], marker="o", label=run)
-    panels[0].set(ylabel="accuracy (%)")
-    panels[1].set(ylabel="tokens spent on a response")
+    panels[0].set(title=f"Accuracy under a budget, {_named(benchmarks)}", ylabel="accuracy (%)")
+    panels[1].set(title="Tokens used under a budget", ylabel="tokens per response")
     for panel in panels:
-        panel.set(xlabel="most tokens of the thought")
+        panel.set(xlabel="maximum length of the thought (tokens)")
         panel.grid(alpha=0.3)
     panels[0].legend(frameon=False)
     figure.savefig(path, dpi=130)

@@ -8,8 +8,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 CURVES = {
-    "sgrpo/thought_length/mean": "full thought, sampled (tokens)",
-    "sgrpo/accuracy/full": "accuracy of the full response, sampled",
+    "sgrpo/thought_length/mean": "length of the sampled thought (tokens)",
+    "sgrpo/accuracy/full": "accuracy of the full response",
     "sgrpo/accuracy/exits": "accuracy of early exits",
     "sgrpo/reward/mean": "mean reward",
 }
@@ -20,7 +20,7 @@ def plot_training_curves(steps: list[dict[str, float]], path: Path) -> None:
     figure, panels = plt.subplots(1, len(CURVES), figsize=(4 * len(CURVES), 3.2), layout="constrained")
     for panel, (metric, title) in zip(panels, CURVES.items(), strict=True):
         panel.plot([step["step"] for step in steps], [step.get(metric) for step in steps], marker=".", color="#2b6cb0")
-        panel.set(title=title, xlabel="step", ylim=(0, None))
+        panel.set(title=title, xlabel="training step", ylim=(0, None))
         panel.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     plt.close(figure)
@@ -30,7 +30,7 @@ def plot_before_after(before: dict, after: dict, path: Path) -> None:
     """Bars of response tokens and accuracy, and one problem's response before and after, side by side."""
     figure = plt.figure(figsize=(11, 5), layout="constrained")
     grid = figure.add_gridspec(2, 3, width_ratios=[1.1, 1.2, 1.2])
-    for row, (key, title) in enumerate((("response_tokens", "response tokens"), ("accuracy", "accuracy"))):
+    for row, (key, title) in enumerate((("response_tokens", "tokens per response"), ("accuracy", "accuracy"))):
         panel = figure.add_subplot(grid[row, 0])
         values = [before["summary"][key], after["summary"][key]]
         bars = panel.barh(["untrained", "S-GRPO"], values, color=["#a0aec0", "#2b6cb0"])
