@@ -39,8 +39,8 @@ class Engine:
             from vllm.platforms import current_platform
         except ImportError as error:
             raise UserError(
-                f"sgrpo eval generates with vLLM, which is not installed here ({error}): pip install 'sgrpo-verl[vllm]' on a "
-                "GPU machine, or 'sgrpo-verl[cpu]' without a GPU"
+                f"sgrpo eval generates with vLLM, which is not installed here ({error}): pip install "
+                "'sgrpo-verl[vllm]' on a GPU machine, or 'sgrpo-verl[cpu]' without a GPU"
             ) from error
         settings: dict[str, Any] = {
             "max_model_len": options.max_model_len,
