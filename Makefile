@@ -7,10 +7,11 @@ READY := $(VENV)/.ready
 
 PINNED := .venv-pinned
 
-.PHONY: help setup demo ablation bench selftest test test-unit test-pinned check docs clean
+.PHONY: help setup demo ablation language bench selftest test test-unit test-pinned check docs clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
+	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU (see recipes/language)"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves"
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; four minutes"
 	@echo "make test       set up, then lint, types and all tests"
@@ -31,6 +32,10 @@ demo: $(READY)
 
 ablation: $(READY)
 	$(BIN)/python -m recipes.ablation.run --out outputs/ablation
+
+language: $(READY)
+	$(BIN)/python -m pip install --quiet --no-deps -r recipes/language/requirements.txt
+	$(BIN)/python -m recipes.language.run --out outputs/language
 
 bench: $(READY)
 	$(BIN)/python -m recipes.bench.run --out outputs/bench
