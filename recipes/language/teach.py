@@ -25,7 +25,7 @@ from sgrpo_verl.toy.teach import lesson_batches, lesson_loss, rate_at, save_whol
 PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
 BATCH_SIZE = 16
 LEARNING_RATE = 3e-4
-FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it is a third faster
+FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it saves time
 KEEP_SECONDS = 240
 
 

@@ -29,7 +29,7 @@ def _trainer_is_sgrpo(trainer: Any, arguments: dict[str, Any]) -> bool:
 
 
 def _trainer_packs(trainer: Any, arguments: dict[str, Any]) -> bool:
-    """the same, and `algorithm.sgrpo.layout` is `packed`"""
+    """its config also says `algorithm.sgrpo.layout=packed`"""
     return is_sgrpo(trainer.config) and trainer.config.algorithm.sgrpo.layout == "packed"
 
 
