@@ -116,7 +116,7 @@ def training_command(variant: Variant, seed: int, num_steps: int, model: Path, d
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo", "+cpu=default", first, "+language=smollm2"),
         rows_of_a_prompt(variant),
-        *(("algorithm.sgrpo.answer_length=24",) if "num_exits" in rows_of_a_prompt(variant) else ()),
+        *((f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}",) if "num_exits" in rows_of_a_prompt(variant) else ()),
         *others,
         f"data.train_files={data / 'train.parquet'}",
         f"data.val_files={data / 'test.parquet'}",

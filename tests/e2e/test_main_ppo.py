@@ -12,22 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from recipes.language.data import write_data as write_language_data
-from recipes.language.run import training_command
-from recipes.language.variants import variants
 from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.files import read_lines
-from sgrpo_verl.settings.config import EXIT_PROMPT
 from sgrpo_verl.settings.driver import OLDEST_VERL
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.train import read_steps, train
+from sgrpo_verl.toy.train import read_steps
 from tests.conftest import ROOT
-from tests.families import R1_DISTILL_QWEN, SMOLLM2
+from tests.families import R1_DISTILL_QWEN
 
 SECONDS = 840  # a hang, not a slow machine
 EXAMPLES = ROOT / "examples"
@@ -268,29 +263,6 @@ def test_a_reward_a_schedule_and_think_tags_of_your_own(task_overrides, reasoner
         assert [row["score"] for row in group] == pytest.approx(rewards)
         assert all("No more time, I answer now.\n</thought>\n\n" in row["output"] for row in group[:-1])
     assert "reward': 'harmonic'" in run.log.read_text()
-
-
-def test_the_language_recipe_on_a_small_llama(tmp_path):
-    """Its own command, with SmolLM2's architecture and template at a small size: ``</think>`` is several tokens.
-
-    Weights are random, so no thought is closed and no answer is right; what the pretrained model does is not shown.
-    """
-    model = SMOLLM2.save(tmp_path / "model")
-    write_language_data(tmp_path / "data", "")
-    folder = tmp_path / "run"
-    folder.mkdir()
-    command = training_command(variants()["sgrpo"], 0, 2, model, tmp_path / "data", folder)
-    steps, trained = train(
-        [*command, "data.max_prompt_length=384"], folder, 2, Console(quiet=True), PYTHONPATH=str(ROOT)
-    )
-    assert [step["step"] for step in steps] == [1, 2]
-    assert_engine_and_actor_agree({step["step"]: step for step in steps})
-    assert "packed (auto" in (folder / "train.log").read_text()
-    assert steps[0]["timing_s/old_log_prob"] < 1, "the rollout's own log-probs stand for the old ones"
-    rows = [row for row in read_lines(folder / "rollouts" / "1.jsonl") if not row["uid"].startswith("pad")]
-    assert len({row["uid"].rsplit("_", 2)[0] for row in rows}) == 16
-    assert all(EXIT_PROMPT in row["output"] for row in rows if row["exit_index"])
-    AutoModelForCausalLM.from_pretrained(trained)
 
 
 def test_grpo_is_verls_own(task_overrides, grpo, tmp_path):

@@ -7,6 +7,9 @@ import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from recipes.language.data import write_data
+from recipes.language.run import ANSWER_TOKENS, training_command
+from recipes.language.variants import EXITS, variants
 from sgrpo_verl.algorithm.serial_group import ThoughtFormat, draw_exit_positions, exit_row, find_thought, full_row
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from tests.conftest import ROOT
@@ -61,6 +64,22 @@ def test_verl_accepts_each_recipe_and_each_ablation_of_it(family, recipe, varian
     longest = config.data.max_prompt_length + config.data.max_response_length
     assert actor.ppo_max_token_len_per_gpu * shared >= longest
     assert actor.ppo_mini_batch_size * rollout.n % (gpus // shared) == 0
+
+
+@pytest.mark.parametrize("name", variants())
+def test_verl_accepts_the_language_recipes_command_for_each_variant(name, tmp_path):
+    """A small Llama with SmolLM2's chat template stands for the model; every variant has as many rows a prompt."""
+    from verl.utils.config import validate_config
+
+    model = SMOLLM2.save(tmp_path / "model")
+    write_data(tmp_path / "data", "")
+    command = training_command(variants()[name], 0, 2, model, tmp_path / "data", tmp_path / "run")
+    config = composed(*(override for override in command[3:] if not override.startswith("hydra.")))
+    validate_config(config=config, use_reference_policy=False, use_critic=False)
+    assert config.actor_rollout_ref.rollout.n == EXITS + 1
+    if config.algorithm.adv_estimator == "sgrpo":
+        assert config.algorithm.sgrpo.layout == "packed"
+        assert config.algorithm.sgrpo.answer_length == ANSWER_TOKENS
 
 
 def test_the_readmes_gpu_quick_start_is_a_recipe():

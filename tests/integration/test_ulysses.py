@@ -1,5 +1,6 @@
 """Packed rows under verl's Ulysses sequence parallelism, on 2 and 4 logical devices, against a single one."""
 
+import os
 import subprocess
 import sys
 
@@ -21,7 +22,12 @@ def results(tmp_path_factory):
         arguments = [str(ranks), str(folder / f"store{ranks}"), str(folder / f"{ranks}.pt"), *models]
         processes = [
             subprocess.Popen(
-                [*command, str(rank), *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                [*command, str(rank), *arguments],
+                cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},  # more threads than cores wait for each other
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             for rank in range(ranks)
         ]
