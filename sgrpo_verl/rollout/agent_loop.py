@@ -78,9 +78,15 @@ class _OneRequestId:
 class SerialGroupAgentLoop(SingleTurnAgentLoop):
     """S-GRPO's two rollout phases for one prompt: the full thought, then its early exits."""
 
-    def __init__(self, *args: Any, eos_ids: Sequence[int], **kwargs: Any):
-        """``eos_ids``: every token that ends a response; the worker puts it into verl's registry of agent loops."""
+    def __init__(self, *args: Any, eos_ids: Sequence[int], context_length: int | None = None, **kwargs: Any):
+        """What the worker puts into verl's registry of agent loops.
+
+        Args:
+            eos_ids: every token that ends a response.
+            context_length: most tokens of prompt and response that the server takes; None: as many as are asked for.
+        """
         super().__init__(*args, **kwargs)
+        self.context_length = context_length
         self.tokenizer: Any = self.tokenizer  # verl annotates it with its factory
         self.settings = SGRPOConfig.of(self.config)
         self.exit_prompt_ids = self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False)
@@ -124,7 +130,10 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
 
     def _exit_positions(self, span: ThoughtSpan, prompt_ids: list[int], kwargs: dict[str, Any]) -> list[int]:
         """P_1 < … < P_m, of what leaves room for the exit prompt and an answer."""
-        room = self.response_length - len(self.exit_prompt_ids) - self.settings.answer_length
+        longest = self.response_length
+        if self.context_length is not None:
+            longest = min(longest, self.context_length - len(prompt_ids))
+        room = longest - len(self.exit_prompt_ids) - self.settings.answer_length
         seed = exit_seed(self.rollout_config.seed, int(kwargs["global_steps"]), kwargs.get("index"), prompt_ids)
         positions = min(span.thought_length, room - span.thought_start)
         return draw_exit_positions(max(0, positions), self.settings.num_exits, self.settings.exit_sampling, seed)

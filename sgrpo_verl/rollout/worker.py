@@ -22,6 +22,12 @@ FAILURES_IN_A_ROW = 32  # sessions; verl draws another prompt for each that fail
 _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
 
 
+def context_length(max_model_len: int | None, hf_config: Any) -> int | None:
+    """Most tokens of prompt and response that the server takes, as verl's servers find it; None: not known."""
+    text = hf_config.get_text_config() if hasattr(hf_config, "get_text_config") else hf_config
+    return max_model_len or getattr(text, "max_position_embeddings", None)
+
+
 class SerialGroupWorker(_StockWorker):
     """Turns each training prompt that asks for a single turn into a serial group; all else goes verl's own way.
 
@@ -35,9 +41,11 @@ class SerialGroupWorker(_StockWorker):
         self.reward_schedule = get_reward_schedule(self.settings.reward)
         ending = eos_ids(self.tokenizer, self.model_config.generation_config)
         self.form = ThoughtFormat.of(self.tokenizer, self.settings.think_start, self.settings.think_end, ending)
-        _agent_loop_registry[SERIAL_GROUP_AGENT]["eos_ids"] = sorted(
-            ending
-        )  # verl makes a loop for each prompt from it
+        # verl makes a loop for each prompt from what is registered.
+        _agent_loop_registry[SERIAL_GROUP_AGENT] |= {
+            "eos_ids": sorted(ending),
+            "context_length": context_length(self.rollout_config.max_model_len, self.model_config.hf_config),
+        }
         self._failures = 0  # in a row
         self._lost, self._reason = asyncio.Event(), ""
         exit_prompt_length = len(self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False))

@@ -278,6 +278,24 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
     assert row.output.response_logprobs == [-0.1, 0.0, -0.5, -0.6, -0.7]
 
 
+@pytest.mark.parametrize(("max_model_len", "positions", "room"), [(None, 512, 72), (200, 512, 40), (None, None, 72)])
+def test_exits_leave_room_in_the_models_context_too(max_model_len, positions, room):
+    """A prompt of 100 tokens, an exit prompt of 20, answers of 40; a response may have 132 tokens."""
+    from types import SimpleNamespace
+
+    from sgrpo_verl.algorithm.serial_group import ThoughtSpan
+    from sgrpo_verl.rollout.agent_loop import SerialGroupAgentLoop
+    from sgrpo_verl.rollout.worker import context_length
+    from sgrpo_verl.settings.config import SGRPOConfig
+
+    loop = object.__new__(SerialGroupAgentLoop)
+    loop.settings, loop.exit_prompt_ids = SGRPOConfig(answer_length=40, num_exits=500), [9] * 20
+    loop.response_length, loop.rollout_config = 132, SimpleNamespace(seed=0)
+    loop.context_length = context_length(max_model_len, SimpleNamespace(max_position_embeddings=positions))
+    found = loop._exit_positions(ThoughtSpan(0, 130, 132, closed=True), [4] * 100, {"global_steps": 1, "index": 0})
+    assert found == list(range(1, room + 1))
+
+
 def test_exits_stay_on_the_server_that_has_their_thought():
     """verl's own balancer over three servers: it would send each request of another id to the least busy one."""
     from verl.workers.rollout.router import GlobalRequestLoadBalancer
