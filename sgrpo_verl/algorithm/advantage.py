@@ -24,7 +24,7 @@ def compute_sgrpo_advantage(
     config: Any = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """A_i = r_i − mean(r over the serial group), the same for every token of row i (S-GRPO, "Advantage").
+    """A_i = r_i − mean(r over the serial group), the same for every token of row i (docs/method.md).
 
     A group of one, a prompt without a thought, gets 0. So do masked tokens, and with them the trainer's padding rows.
 

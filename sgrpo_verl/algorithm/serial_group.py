@@ -2,7 +2,7 @@
 
 A *row* is what the policy is trained on: the response's tokens, which of them it sampled, and with which log-probs.
 Row i of a group is the thought up to exit position P_i, the exit prompt, and the answer C_i; the last row is the full
-response.
+response. docs/method.md has the algorithm.
 """
 
 import hashlib
