@@ -1,7 +1,7 @@
 """From scores to rewards: which rows of a serial group are correct, and what a schedule makes of it, in exit order.
 
-The equation of the decaying reward is in docs/method.md. ``register_reward_schedule`` adds a schedule of your own, which
-``algorithm.sgrpo.reward=NAME`` chooses.
+The equation of the decaying reward is in docs/method.md. ``register_reward_schedule`` adds one of
+your own, which ``algorithm.sgrpo.reward=NAME`` chooses.
 """
 
 import math
