@@ -39,7 +39,7 @@ def raise_if_lost() -> None:
     """End a run whose rollout has failed.
 
     Raises:
-        RuntimeError: an agent-loop worker has died, or says that it cannot continue; the message says why.
+        RuntimeError: an agent-loop worker has died or cannot continue; the message says why.
     """
     lost, _ = ray.wait(_watched, timeout=0) if _watched else ([], [])
     if lost:
