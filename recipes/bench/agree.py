@@ -40,10 +40,11 @@ def agreement(model: Path, out: Path, console: Console) -> dict[str, Any]:
         "largest_movement": moved.max().item(),
         "median_movement": moved.median().item(),
     }
-    for name in ("packed", "packed-bypass"):
+    rollouts = _rollouts(out / "rows")
+    for name in [name for name in LAYOUTS if name != "rows"]:
         apart = (_weights(trained[name]) - rows).abs()
         found[name] = {
-            "same_rollouts": _rollouts(out / "rows") == _rollouts(out / name),
+            "same_rollouts": rollouts == _rollouts(out / name),
             "largest_difference": apart.max().item(),
             "relative_difference": (apart.norm() / moved.norm()).item(),
         }

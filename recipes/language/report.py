@@ -12,8 +12,8 @@ from recipes.ablation.report import plot_curves
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language.lessons import CHECK
 from sgrpo_verl.eval.compare import compare
-from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import THINK_END
+from sgrpo_verl.toy.evaluate import read_responses
 
 
 def write(out: Path, runs: Sequence[tuple[Variant, int]], tests: Sequence[str], console: Console) -> None:
@@ -34,7 +34,7 @@ def write(out: Path, runs: Sequence[tuple[Variant, int]], tests: Sequence[str], 
 def checks_of(run: Path) -> dict[str, Any]:
     """Of the sampled responses to the problems of the families taught: accuracy by the number of checks."""
     found: dict[int, list[float]] = {}
-    for response in _responses(run / "sampled"):
+    for response in read_responses(run / "sampled"):
         if response["benchmark"] == "test":
             found.setdefault(response["thought"].count(CHECK), []).append(response["score"])
     return {
@@ -43,16 +43,11 @@ def checks_of(run: Path) -> dict[str, Any]:
     }
 
 
-def _responses(run: Path) -> list[dict[str, Any]]:
-    pairs = zip(read_lines(run / "completions.jsonl"), read_lines(run / "scores.jsonl"), strict=True)
-    return [{**completion, "score": scored["score"]} for completion, scored in pairs]
-
-
 def _example(out: Path, run: Path) -> str:
     """The first test problem that both answer rightly, before training and after it."""
     texts = {}
     for title, folder in (("before", out / UNTRAINED), ("after S-GRPO", run)):
-        texts[title] = {one["index"]: one for one in _responses(folder / "greedy") if one["benchmark"] == "test"}
+        texts[title] = {one["index"]: one for one in read_responses(folder / "greedy") if one["benchmark"] == "test"}
     before, after = texts.values()
     right = [index for index in sorted(before) if before[index]["score"] and after[index]["score"]]
     index = next((index for index in right if CHECK in before[index]["thought"]), min(before))

@@ -27,6 +27,7 @@ from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.toy import processes
+from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
 NUM_STEPS, SAVE_EVERY = 24, 4
@@ -96,17 +97,8 @@ def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
         if (run / name / "summary.json").exists():
             continue
         console.print(f"[bold]evaluating[/] {run.relative_to(out)}, {name} (log: {run / name}.log)")
-        run.mkdir(parents=True, exist_ok=True)
-        processes.run(
-            [
-                *(sys.executable, "-m", "sgrpo_verl.cli", "eval", "--model", str(model)),
-                *("--data", str(out / "data"), "--benchmarks", ",".join(tests), "--out", str(run / name), *decoding),
-                *("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS), "--dtype", _data_type()),
-            ],
-            log=run / f"{name}.log",
-            VLLM_LOGGING_LEVEL="ERROR",
-            VLLM_ENABLE_V1_MULTIPROCESSING="0",
-        )
+        limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS), "--dtype", _data_type())
+        evaluate(model, out / "data", run / name, "--benchmarks", ",".join(tests), *decoding, *limits)
 
 
 def training_command(variant: Variant, seed: int, num_steps: int, model: Path, data: Path, folder: Path) -> list[str]:

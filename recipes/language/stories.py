@@ -90,55 +90,73 @@ def applied(value: int, step: Step) -> int:
     return value
 
 
+class _Telling:
+    """A story while it is told: what has been said, how a thought goes over it, and the running number."""
+
+    def __init__(self, first: str, start: int):
+        self.told = [first]
+        self.steps: list[Step] = []
+        self.start = self.value = start
+
+    def beside(self, told: str, said: str) -> None:
+        """An event that does not change the number, and what the thought says of it."""
+        self.told.append(told)
+        self.steps.append(Step(said))
+
+    def event(self, told: str, said: str, operation: str, operand: int) -> None:
+        """An event that does; ``said`` is the thought's line up to its sum."""
+        self.told.append(told)
+        self.step(f"{said}: {{sum}}.", operation, operand)
+
+    def step(self, text: str, operation: str, operand: int) -> None:
+        self.steps.append(Step(text, operation, operand))
+        self.value = applied(self.value, self.steps[-1])
+
+    def story(self, family: str, question: str, opening: str, end: str) -> Story:
+        return Story(family, " ".join([*self.told, question]), self.start, opening, tuple(self.steps), end)
+
+
 def _keep(rng: random.Random) -> Story:
     """Somebody gains and loses things."""
     person, other, third = rng.sample(PEOPLE, 3)
     things, start = rng.choice(THINGS), rng.randint(3, 15)
-    told, steps = [f"{person} has {start} {things}."], []
-    value = start
+    telling = _Telling(f"{person} has {start} {things}.", start)
     for _ in range(rng.randint(2, 4)):
         amount, kind = rng.randint(1, 9), rng.random()
         if kind < 0.25:
-            told.append(f"{other} {rng.choice(('finds', 'buys', 'loses'))} {amount} {things}.")
-            steps.append(Step(f"{other} does not matter."))
+            deed = rng.choice(("finds", "buys", "loses"))
+            telling.beside(f"{other} {deed} {amount} {things}.", f"{other} does not matter.")
         elif kind < 0.35:  # borrowed and given back: what comes between is right early by luck
-            told.append(f"{person} gets {amount} {things} from {third} and gives them back.")
-            steps.append(Step(f"The {amount} are given back."))
-        elif kind < 0.7 or value - amount < 1:
-            told.append(f"{person} {rng.choice(('finds', 'buys', 'wins', 'gets'))} {amount} more {things}.")
-            steps.append(Step(f"{person} gets {amount}: {{sum}}.", "+", amount))
-            value += amount
+            told = f"{person} gets {amount} {things} from {third} and gives them back."
+            telling.beside(told, f"The {amount} are given back.")
+        elif kind < 0.7 or telling.value - amount < 1:
+            deed = rng.choice(("finds", "buys", "wins", "gets"))
+            telling.event(f"{person} {deed} {amount} more {things}.", f"{person} gets {amount}", "+", amount)
         else:
-            deed = rng.choice(("loses {} {}", "sells {} {}", "gives {} {} to " + third))
-            told.append(f"{person} {deed.format(amount, things)}.")
-            steps.append(Step(f"{person} gives {amount}: {{sum}}.", "-", amount))
-            value -= amount
-    told.append(f"How many {things} does {person} have now?")
-    opening = f"{person} has {start}."
-    return Story("keep", " ".join(told), start, opening, tuple(steps), f"So {person} has {{answer}} {things}.")
+            deed = rng.choice(("loses {} {}", "sells {} {}", "gives {} {} to " + third)).format(amount, things)
+            telling.event(f"{person} {deed}.", f"{person} gives {amount}", "-", amount)
+    question = f"How many {things} does {person} have now?"
+    return telling.story("keep", question, f"{person} has {start}.", f"So {person} has {{answer}} {things}.")
 
 
 def _money(rng: random.Random) -> Story:
     """Somebody earns and spends dollars; what others pay, and when, is beside the point."""
     person, other = rng.sample(PEOPLE, 2)
-    start, value = (number := rng.randint(5, 20)), number
-    told, steps = [f"{person} goes to the market with {start} dollars."], []
+    start = rng.randint(5, 20)
+    telling = _Telling(f"{person} goes to the market with {start} dollars.", start)
     for _ in range(rng.randint(2, 4)):
         amount, kind = rng.randint(1, 9), rng.random()
         if kind < 0.25:
-            told.append(f"{other} pays {amount} dollars for a {rng.choice(('hat', 'lamp', 'toy'))}.")
-            steps.append(Step(f"{other} does not matter."))
-        elif kind < 0.65 and value - amount >= 1:
-            told.append(f"{person} spends {amount} dollars on {rng.choice(('bread', 'fruit', 'a book', 'flowers'))}.")
-            steps.append(Step(f"{person} pays {amount}: {{sum}}.", "-", amount))
-            value -= amount
+            thing = rng.choice(("hat", "lamp", "toy"))
+            telling.beside(f"{other} pays {amount} dollars for a {thing}.", f"{other} does not matter.")
+        elif kind < 0.65 and telling.value - amount >= 1:
+            thing = rng.choice(("bread", "fruit", "a book", "flowers"))
+            telling.event(f"{person} spends {amount} dollars on {thing}.", f"{person} pays {amount}", "-", amount)
         else:
-            told.append(f"{person} earns {amount} dollars by {rng.choice(('singing', 'helping', 'selling tea'))}.")
-            steps.append(Step(f"{person} earns {amount}: {{sum}}.", "+", amount))
-            value += amount
-    told.append(f"How many dollars does {person} have left?")
-    end = f"So {person} has {{answer}} dollars left."
-    return Story("money", " ".join(told), start, f"{person} has {start}.", tuple(steps), end)
+            work = rng.choice(("singing", "helping", "selling tea"))
+            telling.event(f"{person} earns {amount} dollars by {work}.", f"{person} earns {amount}", "+", amount)
+    question = f"How many dollars does {person} have left?"
+    return telling.story("money", question, f"{person} has {start}.", f"So {person} has {{answer}} dollars left.")
 
 
 def _packs(rng: random.Random) -> Story:
@@ -146,102 +164,79 @@ def _packs(rng: random.Random) -> Story:
     person, other = rng.sample(PEOPLE, 2)
     things = rng.choice(THINGS)
     packs, size = rng.randint(2, 5), rng.randint(2, 6)
-    told = [f"{person} buys {packs} bags with {size} {things} each."]
-    steps = [Step("Together: {sum}.", "*", size)]
-    value = packs * size
+    telling = _Telling(f"{person} buys {packs} bags with {size} {things} each.", packs)
+    telling.step("Together: {sum}.", "*", size)
     for _ in range(rng.randint(1, 3)):
         amount, kind = rng.randint(1, 9), rng.random()
         if kind < 0.3:
-            told.append(f"{other} buys {amount} bags too.")
-            steps.append(Step(f"{other} does not matter."))
-        elif kind < 0.65 or value - amount < 1:
-            told.append(f"{person} finds {amount} more {things}.")
-            steps.append(Step(f"{person} gets {amount}: {{sum}}.", "+", amount))
-            value += amount
+            telling.beside(f"{other} buys {amount} bags too.", f"{other} does not matter.")
+        elif kind < 0.65 or telling.value - amount < 1:
+            telling.event(f"{person} finds {amount} more {things}.", f"{person} gets {amount}", "+", amount)
         else:
-            told.append(f"{person} loses {amount} {things}.")
-            steps.append(Step(f"{person} gives {amount}: {{sum}}.", "-", amount))
-            value -= amount
-    told.append(f"How many {things} does {person} have now?")
-    end = f"So {person} has {{answer}} {things}."
-    return Story("packs", " ".join(told), packs, f"{person} has {packs} bags.", tuple(steps), end)
+            telling.event(f"{person} loses {amount} {things}.", f"{person} gives {amount}", "-", amount)
+    question = f"How many {things} does {person} have now?"
+    return telling.story("packs", question, f"{person} has {packs} bags.", f"So {person} has {{answer}} {things}.")
 
 
 def _together(rng: random.Random) -> Story:
     """What several people bring, added up; others only look on."""
     first, *others = rng.sample(PEOPLE, 5)
     things, start = rng.choice(THINGS), rng.randint(2, 12)
-    told, steps = [f"{first} brings {start} {things} to the party."], []
+    telling = _Telling(f"{first} brings {start} {things} to the party.", start)
     for other in others[: rng.randint(2, 4)]:
         amount, kind = rng.randint(2, 9), rng.random()
         if kind < 0.25:
-            told.append(f"{other} brings {amount} drinks.")
-            steps.append(Step("Drinks do not matter."))
+            telling.beside(f"{other} brings {amount} drinks.", "Drinks do not matter.")
         else:
-            told.append(f"{other} brings {amount} {things}.")
-            steps.append(Step(f"{other} brings {amount}: {{sum}}.", "+", amount))
-    told.append(f"How many {things} are at the party?")
-    end = f"So there are {{answer}} {things}."
-    return Story("together", " ".join(told), start, f"{first} brings {start}.", tuple(steps), end)
+            telling.event(f"{other} brings {amount} {things}.", f"{other} brings {amount}", "+", amount)
+    question = f"How many {things} are at the party?"
+    return telling.story("together", question, f"{first} brings {start}.", f"So there are {{answer}} {things}.")
 
 
 def _bus(rng: random.Random) -> Story:
     """Held out: the operations of ``keep`` in other words."""
-    start, value = (number := rng.randint(4, 15)), number
-    told, steps = [f"A bus leaves the station with {start} passengers."], []
+    start = rng.randint(4, 15)
+    telling = _Telling(f"A bus leaves the station with {start} passengers.", start)
     for _ in range(rng.randint(2, 4)):
         amount, kind = rng.randint(1, 9), rng.random()
         if kind < 0.25:
-            told.append(f"{amount} cars pass by.")
-            steps.append(Step("Cars do not matter."))
-        elif kind < 0.65 or value - amount < 1:
-            told.append(f"At the next stop {amount} people get on.")
-            steps.append(Step(f"{amount} get on: {{sum}}.", "+", amount))
-            value += amount
+            telling.beside(f"{amount} cars pass by.", "Cars do not matter.")
+        elif kind < 0.65 or telling.value - amount < 1:
+            telling.event(f"At the next stop {amount} people get on.", f"{amount} get on", "+", amount)
         else:
-            told.append(f"At the next stop {amount} people get off.")
-            steps.append(Step(f"{amount} get off: {{sum}}.", "-", amount))
-            value -= amount
-    told.append("How many passengers are on the bus now?")
-    end = "So there are {answer} passengers."
-    return Story("bus", " ".join(told), start, f"The bus has {start}.", tuple(steps), end)
+            telling.event(f"At the next stop {amount} people get off.", f"{amount} get off", "-", amount)
+    question = "How many passengers are on the bus now?"
+    return telling.story("bus", question, f"The bus has {start}.", "So there are {answer} passengers.")
 
 
 def _pages(rng: random.Random) -> Story:
     """Held out: what is left of a book, in other words and with days between."""
     person = rng.choice(PEOPLE)
-    start, value = (number := rng.randint(20, 38)), number
-    told, steps = [f"{person} reads a book of {start} pages."], []
+    start = rng.randint(20, 38)
+    telling = _Telling(f"{person} reads a book of {start} pages.", start)
     for day in ("Monday", "Tuesday", "Wednesday", "Thursday")[: rng.randint(2, 4)]:
         amount = rng.randint(2, 9)
-        if rng.random() < 0.25 or value - amount < 1:
-            told.append(f"On {day} {person} rests for {amount} hours.")
-            steps.append(Step(f"{day} does not matter."))
+        if rng.random() < 0.25 or telling.value - amount < 1:
+            telling.beside(f"On {day} {person} rests for {amount} hours.", f"{day} does not matter.")
         else:
-            told.append(f"On {day} {person} reads {amount} pages.")
-            steps.append(Step(f"{day}: {{sum}}.", "-", amount))
-            value -= amount
-    told.append("How many pages are still to be read?")
-    return Story("pages", " ".join(told), start, f"There are {start}.", tuple(steps), "So {answer} pages are left.")
+            telling.event(f"On {day} {person} reads {amount} pages.", day, "-", amount)
+    question = "How many pages are still to be read?"
+    return telling.story("pages", question, f"There are {start}.", "So {answer} pages are left.")
 
 
 def _compare(rng: random.Random) -> Story:
     """Held out: another operation, the difference of two people's things."""
     person, other = rng.sample(PEOPLE, 2)
     things = rng.choice(THINGS)
-    start, value = (number := rng.randint(10, 18)), number
-    told, steps = [f"{person} has {start} {things}."], []
+    start = rng.randint(10, 18)
+    telling = _Telling(f"{person} has {start} {things}.", start)
     for _ in range(rng.randint(1, 2)):
         amount = rng.randint(1, 9)
-        told.append(f"{person} finds {amount} more {things}.")
-        steps.append(Step(f"{person} gets {amount}: {{sum}}.", "+", amount))
-        value += amount
+        telling.event(f"{person} finds {amount} more {things}.", f"{person} gets {amount}", "+", amount)
     fewer = rng.randint(2, 9)
-    told.append(f"{other} has {fewer} {things}.")
-    steps.append(Step(f"{other} has {fewer}: {{sum}}.", "-", fewer))
-    told.append(f"How many more {things} does {person} have than {other}?")
-    end = f"So {person} has {{answer}} more."
-    return Story("compare", " ".join(told), start, f"{person} has {start}.", tuple(steps), end)
+    telling.event(f"{other} has {fewer} {things}.", f"{other} has {fewer}", "-", fewer)
+    question = f"How many more {things} does {person} have than {other}?"
+    return telling.story("compare", question, f"{person} has {start}.", f"So {person} has {{answer}} more.")
 
 
 Family = Callable[[random.Random], Story]

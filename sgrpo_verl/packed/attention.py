@@ -92,12 +92,12 @@ def segment_by_segment(
 ) -> torch.Tensor:
     """Exact, and no slower than the segments' lengths make it: nothing masked is computed but half of a square."""
     outputs = []
-    ranges, counts = visible[0, 0].unique_consecutive(dim=0, return_counts=True)
-    lengths = counts.tolist()
+    found, counts = visible[0, 0].unique_consecutive(dim=0, return_counts=True)
+    ranges, lengths = found.tolist(), counts.tolist()
     # Split once: the gradient of a slice is as long as what it was taken from.
     queries, keys, values = (one.split(lengths, dim=2) for one in (query, key, value))
-    begins_at = {start: index for index, (_, _, start) in enumerate(ranges.tolist())}
-    for index, (prefix_start, prefix_end, _) in enumerate(ranges.tolist()):
+    begins_at = {start: index for index, (_, _, start) in enumerate(ranges)}
+    for index, (prefix_start, prefix_end, _) in enumerate(ranges):
         shared = prefix_end - prefix_start
         own_keys, own_values, mask = keys[index], values[index], None
         if shared:  # with the first tokens of its group's full response
