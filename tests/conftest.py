@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
@@ -30,8 +31,15 @@ def compose_config() -> Iterator[Callable[..., DictConfig]]:
 
 @pytest.fixture(scope="session")
 def reasoner(tmp_path_factory) -> Path:
-    """A toy reasoner taught for two minutes: it closes most of its thoughts, and about half of them are right."""
+    """A toy reasoner taught for two minutes: it closes most of its thoughts, and about half of them are right.
+
+    Of several test processes (pytest-xdist), the first teaches it and the others wait.
+    """
     from sgrpo_verl.toy.tasks import TASKS
     from sgrpo_verl.toy.teach import teach
 
-    return teach(tmp_path_factory.mktemp("reasoner") / "model", TASKS["sums"], steps=600)
+    several = "PYTEST_XDIST_WORKER" in os.environ
+    shared = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.mktemp("reasoner")
+    model = shared / "reasoner-model"
+    with FileLock(f"{model}.lock"):
+        return model if model.exists() else teach(model, TASKS["sums"], steps=600)
