@@ -1,4 +1,4 @@
-"""Is this answer right: a reward function for verl (``reward.custom_reward_function.path=pkg://sgrpo_verl.correctness``).
+"""A reward function for verl: is the answer right? (``reward.custom_reward_function.path=pkg://sgrpo_verl.correctness``)
 
 ``answers.reading`` says what is read as a response's answer, ``answers.comparing`` when two answers are the same.
 """

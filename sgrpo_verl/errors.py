@@ -1,4 +1,4 @@
-"""What a user did wrong, as one sentence."""
+"""The error for a user's mistake, told in one sentence."""
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and files of lines of which the last may still be half written."""
+"""Writes files that are either complete or absent, and reads files whose last line may be half written."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def write_whole(file: Path, content: str | Callable[[Path], object]) -> Path:
-    """Write text, or what a function writes to the path it is given, beside ``file`` and move it into place."""
+    """Write a text, or let a function write to a path, beside ``file``, and then move the result into place."""
     unfinished = file.with_name(f".{file.name}.unfinished")
     if callable(content):
         content(unfinished)
@@ -17,7 +17,7 @@ def write_whole(file: Path, content: str | Callable[[Path], object]) -> Path:
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """Records of a JSONL file, none where it is not there; a last line that was not finished is left out."""
+    """The records of a JSONL file; none if it does not exist. An unfinished last line is left out."""
     if file.exists():
         for line in file.read_text().split("\n")[:-1]:
             yield json.loads(line)

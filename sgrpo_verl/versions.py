@@ -1,11 +1,11 @@
-"""Which versions are installed, for records that say what a result was made with."""
+"""Installed versions, to record what a result was made with."""
 
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 
 def installed_versions(distributions: Iterable[str]) -> dict[str, str]:
-    """The versions of those that are installed."""
+    """The version of each of these distributions that is installed."""
     found = {}
     for name in distributions:
         try:

@@ -1,4 +1,4 @@
-"""The serial group in pure Python: where a thought is cut, and the rows that come of it.
+"""The serial group in pure Python: where a thought is cut, and the rows that result.
 
 A *row* is what the policy is trained on: the response's tokens, which of them it sampled, and with which log-probs.
 Row i of a group is the thought up to exit position P_i, the exit prompt, and the answer C_i; the last row is the full

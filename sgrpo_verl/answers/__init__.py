@@ -1,1 +1,1 @@
-"""Is an answer right: read it out of a response, write it in one notation, compare it exactly with the truth."""
+"""Decides whether an answer is right: reads it from a response, normalizes its notation, compares it with the truth."""

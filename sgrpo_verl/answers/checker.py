@@ -1,4 +1,4 @@
-"""Processes that compare mathematics: each bounded in time and memory, replaced when lost, and counted.
+"""Processes that compare mathematical answers, with limits on time and memory; failures are counted and replaced.
 
 math-verify bounds its time with signals, which raise in the threads that reward functions run in; an expression can
 take for ever, or all memory. So comparisons run in processes of our own, which a thread can wait for and end. They are
@@ -126,7 +126,7 @@ def check(answer: str, truth: str) -> bool:
 
 
 def _places() -> "queue.LifoQueue[_Process | None]":
-    """The processes of this process; one that was forked from it must not talk to its parent's."""
+    """This process's checkers. A process forked from it must not talk to those of its parent."""
     global _idle, _owner
     if _owner != os.getpid():
         _owner, _idle = os.getpid(), queue.LifoQueue()
@@ -136,6 +136,6 @@ def _places() -> "queue.LifoQueue[_Process | None]":
 
 
 def seen() -> dict[str, int]:
-    """How many checks this process has asked for, and how many overran or lost their process."""
+    """How many checks this process has made, and how many timed out or lost their process."""
     with _lock:
         return {name: counts[name] for name in ("checks", "overran", "lost")}

@@ -1,4 +1,4 @@
-r"""One notation for answers as people and models write them: Unicode, plain text and LaTeX all become plain LaTeX.
+r"""Brings answers as people and models write them, in Unicode, plain text or LaTeX, into one notation: plain LaTeX.
 
 ``tidy`` changes how an answer is written and never what it says; ``exact`` reads a number as the rational that it is.
 """
@@ -62,7 +62,7 @@ _MIXED_IN_PLAIN_TEXT = re.compile(r"(?<![\d.,/^])(\d+) (\d+)/(\d+)(?![\d./])")
 
 
 def tidy(answer: str) -> str:
-    r"""An answer in plain LaTeX, on one line, with single spaces; what it says stays as it is.
+    r"""An answer in plain LaTeX, on one line, with single spaces, and with its meaning unchanged.
 
     Unicode signs and ``pi``, ``sqrt(2)``, ``2**10``, ``1.5e3``, ``1 1/2`` become LaTeX; dollar signs that delimit
     mathematics, markdown's asterisks, ``\left``, ``\text``, spacing, grouping commas and a final stop go.

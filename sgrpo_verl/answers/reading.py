@@ -1,4 +1,4 @@
-r"""What a response's final answer is: the text of it, or None. What cannot be read as one whole answer is no answer.
+r"""Finds a response's final answer, as text. If it cannot be read as one whole answer, there is none.
 
 In this order: the last ``\boxed{…}``; what follows the last ``####``; what is said to be the answer ("The answer is
 …", "Answer: …"); and of a text that says none, its last formula or the number that it ends on. A piece is never taken
@@ -35,7 +35,7 @@ _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
 
 
 def final_answer(text: str) -> str | None:
-    r"""The answer that a response ends on; None if there is none.
+    r"""The answer that a response ends with; None if there is none.
 
     Args:
         text: a response, or what follows its thought.
@@ -147,7 +147,7 @@ def _inside(formula: "re.Match[str]") -> str:
 
 
 def final_choice(text: str, choices: "list[str]") -> str | None:
-    r"""The letter that a response to a multiple choice ends on; None if there is none.
+    r"""The letter that a response to a multiple-choice question ends with; None if there is none.
 
     The last box if it starts with a letter of its own ("B", "(B)", "\text{B) 3 m}") or holds the text of one choice;
     without a box, the letter after the last "answer is" or "answer:"; else a last line that is nothing but a letter.

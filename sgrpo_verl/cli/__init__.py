@@ -1,6 +1,6 @@
 """The command line: ``sgrpo data``, ``eval``, ``score``, ``compare``, ``show``, ``doctor`` and ``selftest``.
 
-One file a command; what a command needs of vLLM or torch is imported when it runs.
+Each command has its own file, and imports vLLM or torch only when it runs.
 """
 
 import sys
@@ -35,7 +35,7 @@ for name, command in (
 
 
 def main() -> None:
-    """Run a command; what the user did wrong is one sentence and exit status 2."""
+    """Run a command. A mistake of the user's ends it with one sentence and exit status 2."""
     try:
         app()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""``python -m sgrpo_verl.cli``: the ``sgrpo`` command of this very environment."""
+"""``python -m sgrpo_verl.cli``: the ``sgrpo`` command of this environment."""
 
 from sgrpo_verl.cli import main
 

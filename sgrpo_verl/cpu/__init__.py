@@ -1,5 +1,5 @@
-"""verl on a machine with no accelerator: nothing of S-GRPO, so any verl algorithm runs with it.
+"""Lets verl run on a machine with no accelerator. Nothing here is specific to S-GRPO: any verl algorithm can use it.
 
-Active where torch was built without any accelerator, or with ``VERL_PLATFORM=cpu``; elsewhere it is only a name that
-verl could choose.
+Active if torch was built without support for any accelerator, or with ``VERL_PLATFORM=cpu``. Otherwise it is only a
+name in verl's registry of platforms.
 """

@@ -1,4 +1,4 @@
-"""The five places where verl 0.9 and vLLM take it for granted that there is an accelerator, or many cores.
+"""Patches for the five places where verl 0.9 and vLLM assume an accelerator, or many cores.
 
 Each is applied when its module is imported, and only where verl's platform is the CPU.
 """
@@ -36,7 +36,7 @@ def apply() -> None:
 
 
 def _on_cpu(patch: Patch) -> Patch:
-    """By the time the module is imported, verl's own detection has the last word."""
+    """Apply the patch when the module is imported, and only if verl has by then chosen the CPU."""
 
     def run(module: ModuleType) -> None:
         from verl.plugin.platform import get_platform
@@ -103,5 +103,5 @@ def _keep_plain_linear_weights(module: ModuleType) -> None:
 
 
 def _allow_vllm_in_one_process(module: ModuleType) -> None:
-    """Unless this is set, vLLM on the CPU makes "mp" of ``distributed_executor_backend=uni``, and starts longer."""
+    """Unless this is set, vLLM on the CPU makes "mp" of ``distributed_executor_backend=uni``, and starts slowly."""
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

@@ -24,13 +24,13 @@ def torch_has_no_accelerator() -> bool:
 
 
 def chosen_or_detected() -> bool:
-    """``VERL_PLATFORM=cpu``, or no platform chosen and no accelerator in torch."""
+    """Whether ``VERL_PLATFORM=cpu`` is set, or no platform is chosen and torch supports no accelerator."""
     chosen = os.environ.get("VERL_PLATFORM", "").strip().lower()
     return chosen == "cpu" if chosen else torch_has_no_accelerator()
 
 
 class _CPUDevice(ModuleType):
-    """``torch.cpu`` with the functions of ``torch.cuda`` that verl calls; memory is this process's, in bytes."""
+    """``torch.cpu`` plus the functions of ``torch.cuda`` that verl calls. Memory is that of this process, in bytes."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch.cpu, name)

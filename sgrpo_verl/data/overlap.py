@@ -1,4 +1,4 @@
-"""Which training problems also occur in a test set: the same text, or much of its wording."""
+"""Finds training problems that also occur in a test set, as the same text or with much of its wording."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ def normalized(text: str) -> str:
 
 
 def ngrams(text: str) -> set[tuple[str, ...]]:
-    """Distinct runs of NGRAM words; none of a shorter text, which only its normalized text can identify."""
+    """Distinct sequences of NGRAM words. A shorter text has none; only its normalized text can identify it."""
     tokens = words(text)
     return {tuple(tokens[start : start + NGRAM]) for start in range(len(tokens) - NGRAM + 1)}
 

@@ -1,4 +1,4 @@
-"""One data set into verl's parquet: read, checked, filtered, decontaminated, written with a record of where it is from.
+"""Turns a data set into verl's parquet: reads, checks, filters and decontaminates it, and records where it came from.
 
 verl's row format: ``verl/examples/data_preprocess``. ``data_source`` is the hub id, as verl's own scripts have it.
 """
@@ -26,7 +26,7 @@ SHOWN = 10  # bad rows named in one message
 
 @dataclass(frozen=True)
 class Filters:
-    """What of a data set is left out; every removal is counted under its name."""
+    """Which rows of a data set are left out. Every removal is counted under the filter's name."""
 
     min_difficulty: float | None = None
     max_difficulty: float | None = None
@@ -109,7 +109,7 @@ def prepare(
 
 
 def _from_hub(source: Source) -> tuple[list[Row], str]:
-    """All rows and the revision (a commit) they are from."""
+    """All rows, and the revision (a commit) that they come from."""
     try:
         from datasets import load_dataset
         from huggingface_hub import HfApi
@@ -127,7 +127,7 @@ def _from_hub(source: Source) -> tuple[list[Row], str]:
 
 
 def _renamed(raw: list[Row], columns: dict[str, str], local: Path) -> list[Row]:
-    """Rows under our names for their columns."""
+    """The rows with their columns renamed to ours."""
     present = set().union(*raw)
     if missing := [theirs for theirs in columns.values() if theirs not in present]:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The data sets that ``sgrpo data`` knows: where each lies, its columns, and how a row becomes a problem."""
+"""The data sets that ``sgrpo data`` knows: where each is found, its columns, and how a row becomes a problem."""
 
 import random
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def _text(value: Any) -> str:
 
 
 def _answers(value: Any) -> str | list[str]:
-    """A cell as an answer, or as several; of a solution, what is in its box or behind its ``####``."""
+    """A cell as one answer or several. If it is a whole solution, the answer is in its box or after its ``####``."""
     if isinstance(value, list | tuple):
         return [_text(one) for one in value]
     text = _text(value)

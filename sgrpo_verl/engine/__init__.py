@@ -1,1 +1,1 @@
-"""vLLM, from outside: whether it can run on this machine, and what its log says of a failure."""
+"""vLLM seen from outside: whether it can run on this machine, and what its log says about a failure."""

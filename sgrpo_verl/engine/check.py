@@ -1,4 +1,4 @@
-"""Can vLLM run here: its compiled library loads, and an engine of it answers a prompt. ``sgrpo doctor`` asks.
+"""Checks for ``sgrpo doctor`` whether vLLM can run here: its compiled library loads, and an engine answers a prompt.
 
 Each check is a process of its own (``python -m sgrpo_verl.engine.check library|engine``), so that what vLLM leaves
 behind, writes and holds of memory ends with it.
@@ -16,7 +16,7 @@ SHOWN = 5  # last lines of a check whose output holds no error
 
 
 def failure(check: str) -> str | None:
-    """What is wrong with vLLM's ``library`` or ``engine``, as one sentence; None if it works."""
+    """One sentence about what is wrong with vLLM's ``library`` or ``engine``; None if it works."""
     command = [sys.executable, "-m", "sgrpo_verl.engine.check", check]
     try:
         done = subprocess.run(
@@ -30,7 +30,7 @@ def failure(check: str) -> str | None:
 
 
 def _library() -> None:
-    """Load the library that vLLM loads on this platform, in its own way; it only warns where that fails."""
+    """Load vLLM's compiled library as vLLM does on this platform; vLLM itself only warns if that fails."""
     import logging
     import os
 

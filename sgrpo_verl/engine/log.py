@@ -1,4 +1,4 @@
-"""Why vLLM's engine did not start, or died: the cause, found in what its processes wrote.
+"""Finds out why vLLM's engine did not start, or died, from what its processes wrote.
 
 vLLM runs its engine and workers in processes of their own. When one of them fails, the caller only learns "See root
 cause above". The cause is in a log, above a hundred lines of what followed from it.
@@ -55,13 +55,13 @@ def cause_in(log: str) -> str | None:
 
 
 def last_error_in(log: str) -> str | None:
-    """The error that a program ended with, from what it wrote; None if it ended with none."""
+    """The error that ended a program, found in its output; None if there was none."""
     lines = _said(log)
     return next((f"{found[1]}: {found[2]}" for line in reversed(lines) if (found := _EXCEPTION.match(line))), None)
 
 
 def cause_of(error: BaseException, log: str) -> str:
-    """Why vLLM failed, in one sentence: ``error`` itself, or, where it only points there, what ``log`` says."""
+    """Why vLLM failed, in one sentence: ``error`` itself or, if that only points to the log, what ``log`` says."""
     name, text = type(error).__name__, str(error)
     if checked := _CHECKED.search(text):  # pydantic's, with the whole config behind it
         text = checked[1]

@@ -1,4 +1,4 @@
-"""A model to evaluate: a Hugging Face folder or hub id, or a checkpoint of verl's, merged by verl's own merger."""
+"""Finds the model to evaluate: a Hugging Face folder or hub id, or a verl checkpoint, merged by verl's own merger."""
 
 import shutil
 import subprocess

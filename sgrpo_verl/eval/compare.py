@@ -1,4 +1,4 @@
-"""The paper's table of several runs: accuracy and tokens on each benchmark and on average, and what changed; plots."""
+"""Compares several runs, as the paper's tables do: accuracy and tokens on each benchmark, averages, changes, plots."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     """Print the table and write ``table.md``, ``table.csv``, ``compare.png`` and, of budgets, ``budget.png``.
 
     Raises:
-        UserError: a run is not there or not scored on the same problems as the first.
+        UserError: a run does not exist, or was not scored on the same problems as the first.
     """
     if labels and len(labels) != len(runs):
         raise UserError(f"--labels: {len(labels)} for {len(runs)} runs; give one for each, or none")
@@ -45,7 +45,7 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """Folder names, with their parents' where two are the same."""
+    """The folders' names, preceded by their parents' names if two are the same."""
     names = [run.resolve().name for run in runs]
     if len(set(names)) < len(names):
         names = ["/".join(run.resolve().parts[-2:]) for run in runs]
@@ -55,7 +55,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _same_problems(lines: Sequence[Line]) -> list[str]:
-    """The benchmarks, which must be the same problems in each run."""
+    """The benchmarks' names; each must have the same problems in every run."""
     first = lines[0]
     for line in lines[1:]:
         if line.problems != first.problems:
@@ -68,7 +68,7 @@ def _same_problems(lines: Sequence[Line]) -> list[str]:
 
 
 def _reference(line: Line, lines: Sequence[Line]) -> Line:
-    """What a line is compared with: the first run, at the same cap where it has that one."""
+    """The line to compare with: the first run's, at the same cap if it has one."""
     same = [one for one in lines if one.run == lines[0].run and one.cap == line.cap]
     return same[0] if same else lines[0]
 

@@ -1,4 +1,4 @@
-"""Dynamic early exit (DEER, arXiv 2504.15895): the thought ends where the model is confident of a trial answer."""
+"""Dynamic early exit (DEER, arXiv 2504.15895): the thought ends once the model is confident of a trial answer."""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Deer:
 
 
 def deer(reasoner: Reasoner, prompt_ids: list[int], settings: Deer) -> Method:
-    """At each transition word, a trial answer; the thought ends where the model is confident enough of it."""
+    """Ask for a trial answer at each transition word, and end the thought once the model is confident enough of it."""
     thought: list[int] = []
     confidences: list[float] = []
     trials = 0

@@ -1,4 +1,4 @@
-"""Many methods side by side on one vLLM engine: each step of the engine serves whatever request is there."""
+"""Runs many methods side by side on one vLLM engine, whose every step serves all requests that are waiting."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, what is already done in it, and what another run's folder says.
+"""A run's folder: which run it belongs to, what has been done, and what the folder of another run says.
 
 It holds ``run.json`` (settings and versions), ``completions.jsonl`` (every completion, appended as it ends),
 ``throughput.jsonl``, ``engine.log`` (what vLLM says), and what scoring makes of them.
@@ -22,7 +22,7 @@ Key = tuple[str, int, int]  # benchmark, problem, sample
 
 
 def recover(out: Path, rows: int) -> set[Key]:
-    """The jobs that are done; what a killed process left of others is taken out of the file.
+    """The jobs that are finished. What a killed process left of the others is removed from the file.
 
     Args:
         out: the run folder.
@@ -40,7 +40,7 @@ def recover(out: Path, rows: int) -> set[Key]:
 
 
 def claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -> None:
-    """Write ``run.json``, or check that the one there is of the same run."""
+    """Write ``run.json``, or check that the existing one belongs to the same run."""
     problems = {name: hashlib.sha256(repr(problems).encode()).hexdigest()[:16] for name, problems in benchmarks.items()}
     ours = json.loads(json.dumps({**asdict(settings), "problems": problems, "weights": _weights(settings.model)}))
     file = out / "run.json"
@@ -55,7 +55,7 @@ def claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -
 
 
 def _weights(model: str) -> dict[str, int]:
-    """Time of change of a local model's files: a model trained anew under the same name is another model."""
+    """When a local model's files last changed: a model trained again under the same name is a different one."""
     folder = Path(model)
     if not folder.is_dir():
         return {}

@@ -1,4 +1,4 @@
-"""A run as lines of a table: one for the run, or one for each cap of a budget."""
+"""The lines of a run in a table: one for the run, or one for each cap of a budget."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Four of the five ways to spend tokens on a problem: vanilla, budget, truncate-like, no-think. The fifth is ``deer``.
 
-Each is a generator: it yields the requests that it needs next, all at once, is sent what was generated, and returns its
-completions. So one engine runs those of a thousand problems side by side, and a test can run one by hand.
+Each is a generator. It yields all requests that it needs next, is sent what was generated, and returns its completions.
+So one engine can run the generators of a thousand problems side by side, and a test can run one by hand.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def budget(reasoner: Reasoner, prompt_ids: list[int], caps: Sequence[int]) -> Me
 
 
 def truncate_like(reasoner: Reasoner, prompt_ids: list[int], thought_tokens: int) -> Method:
-    """Hard truncation: the thought is cut at a given length, and an answer forced; a shorter thought ends by itself."""
+    """Hard truncation: cut the thought at a given length and force an answer; a shorter thought ends by itself."""
     ids: list[int] = []
     opening = 0
     if thought_tokens:

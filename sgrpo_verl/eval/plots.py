@@ -1,4 +1,4 @@
-"""Accuracy against tokens of several runs, and budget curves, as PNG."""
+"""Plots as PNG: accuracy against tokens for several runs, and budget curves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ def _named(benchmarks: Sequence[str]) -> str:
 
 
 def plot_accuracy_against_tokens(lines: Sequence[Line], benchmarks: Sequence[str], path: Path) -> None:
-    """One point a run, one line for the caps of a budget run; averages over the benchmarks."""
+    """One point for a run, one line for the caps of a budget run; averages over the benchmarks."""
     figure, panel = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for run, points in _curves(lines).items():
         tokens = [_average(point.tokens, benchmarks) for point in points]

@@ -1,4 +1,4 @@
-"""The problems of a benchmark, from verl's parquet, with their prompts as tokens."""
+"""Reads the problems of a benchmark from verl's parquet, and turns their prompts into tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]
     """The problems of each benchmark: ``data/NAME.parquet``; every file of ``data`` where no name is given.
 
     Raises:
-        UserError: a file or one of verl's columns is missing, or a ground truth cannot be one.
+        UserError: a file or one of verl's columns is missing, or a ground truth is not usable.
     """
     names = names or sorted(file.stem for file in data.glob("*.parquet"))
     if not names:

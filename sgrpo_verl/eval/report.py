@@ -1,4 +1,4 @@
-"""A run's summary as tables in the terminal."""
+"""Prints a run's summary as tables."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Figure = dict[str, Any]
 
 
 def print_summary(summary: dict[str, Any], console: Console) -> None:
-    """A column for each benchmark and their average; of a budget run, a table a benchmark with a row for each cap."""
+    """One column per benchmark and the average; for a budget run, one table per benchmark with a row for each cap."""
     checks = summary["checks"]
     if checks["overran"] or checks["lost"]:
         console.print(
@@ -67,7 +67,7 @@ def change_text(change: float, interval: tuple[float, float] | None, digits: int
 
 
 def print_whole(console: Console, table: Table) -> None:
-    """Print a table as wide as it needs to be: a figure with an ellipsis in it is no figure."""
+    """Print a table as wide as it needs to be, because a figure that is cut off is useless."""
     unlimited = console.options.update(max_width=10_000)
     width = max(console.width, Measurement.get(console, unlimited, table).maximum)
     Console(file=console.file, width=width, force_terminal=console.is_terminal, quiet=console.quiet).print(table)

@@ -1,4 +1,4 @@
-"""The evaluation's vocabulary: what a method asks of the engine, what it gets, and the completion it makes of it."""
+"""The evaluation's vocabulary: what a method requests from the engine, what it gets, and the completion it returns."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sgrpo_verl.algorithm.serial_group import LONGEST_TAIL, ThoughtFormat, Thoug
 
 @dataclass(frozen=True)
 class Request:
-    """Tokens to generate after ``prompt_ids``; ``stop`` texts end it, and their tokens are part of what comes back."""
+    """Asks for tokens after ``prompt_ids``. ``stop`` texts end it, and their tokens are part of the result."""
 
     prompt_ids: list[int]
     max_tokens: int
@@ -20,7 +20,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Generated:
-    """What came back: token ids, the log-prob of each (for greedy requests only), and the stop text that ended it."""
+    """What was generated: token ids, their log-probs (for greedy requests only), and the stop text that ended it."""
 
     token_ids: list[int]
     log_probs: list[float] | None
@@ -30,7 +30,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Completion:
-    """One response. Lengths in tokens, of what the model generated; what was inserted is counted apart."""
+    """One response. Lengths are in tokens that the model generated; inserted tokens are counted separately."""
 
     thought: str
     answer: str
@@ -51,7 +51,7 @@ Method = Generator[list[Request], list[Generated], list[Completion]]
 
 @dataclass(frozen=True)
 class Reasoner:
-    """What a method must know of the model: its tokenizer, how it thinks, and the limits of the run."""
+    """What a method must know about the model: its tokenizer, how it writes thoughts, and the limits of the run."""
 
     tokenizer: Any
     think_start: str
@@ -73,14 +73,14 @@ class Reasoner:
         return find_thought(prompt_ids, response_ids, self.form)
 
     def opened(self, prompt_ids: list[int]) -> list[int]:
-        """The prompt with its thought opened: by its template, or else here."""
+        """The prompt with the thought opened, by its template or else here."""
         if self.tokenizer.decode(prompt_ids[-LONGEST_TAIL:]).rstrip().endswith(self.think_start):
             return prompt_ids
         return [*prompt_ids, *self.encode(f"{self.think_start}\n")]
 
     @property
     def tag_tokens(self) -> int:
-        """Most tokens of what opens and closes a thought; a line break may follow the first."""
+        """An upper limit for the tokens that open and close a thought; a line break may follow the opening tag."""
         return len(self.encode(f"{self.think_start}\n")) + len(self.encode(self.think_end))
 
     def text(self, token_ids: Sequence[int]) -> str:
@@ -90,7 +90,7 @@ class Reasoner:
 def own_completion(
     reasoner: Reasoner, prompt_ids: list[int], response_ids: list[int], cut: bool, **more: Any
 ) -> Completion:
-    """A response that the model ended itself, or that a limit cut."""
+    """A response that the model ended itself, or that a limit cut off."""
     span = reasoner.find(response_ids, prompt_ids)
     answer_ids = response_ids[span.answer_start :]
     return Completion(

@@ -1,4 +1,4 @@
-"""One evaluation: a model, a method and benchmarks into a run's folder; stopped and started again, it continues."""
+"""Evaluates a model with one method on benchmarks, into a run's folder. Started again after a stop, it continues."""
 
 import hashlib
 import json
@@ -26,10 +26,10 @@ from sgrpo_verl.eval.settings import Settings
 
 
 def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Console) -> None:
-    """Generate what is missing of a run into ``out``.
+    """Generate whatever is still missing from the run in ``out``.
 
     Raises:
-        UserError: ``out`` holds a run of other settings, or a setting is wrong; before the model is loaded.
+        UserError: ``out`` holds a run with other settings, or a setting is wrong; raised before the model is loaded.
     """
     benchmarks = read_benchmarks(Path(settings.data), settings.benchmarks)
     if settings.limit is not None:
@@ -153,7 +153,7 @@ def _method(settings: Settings, reasoner: Reasoner, prompt_ids: list[int], thoug
 
 
 def _room(reasoner: Reasoner, settings: Settings, lengths: dict[Key, int]) -> int:
-    """Most tokens after a prompt that any request of the run can come to."""
+    """The most tokens that any request of the run may need after a prompt."""
     thought = max([settings.max_tokens, *settings.caps, *lengths.values()])
     inserted = max(len(reasoner.encode(text)) for text in (settings.exit_prompt, settings.deer.closing))
     trial = len(reasoner.encode(settings.deer.inducer)) + settings.deer.trial_tokens
@@ -161,7 +161,7 @@ def _room(reasoner: Reasoner, settings: Settings, lengths: dict[Key, int]) -> in
 
 
 def _seed(seed: int, key: Key) -> int:
-    """Each sample's own: the same whatever else is in the run, and after a stop."""
+    """A seed for each sample: it does not depend on what else is in the run, nor on interruptions."""
     return int.from_bytes(hashlib.sha256(repr((seed, *key)).encode()).digest()[:8], "big")
 
 
@@ -179,7 +179,7 @@ def _line(problem: Problem, sample: int, completion: Completion) -> str:
 
 
 def _generation_config(model: str) -> Any:
-    """The model's own, from which vLLM takes what ends a response; None where it has none."""
+    """The model's own generation config, which tells vLLM what ends a response; None if it has none."""
     from transformers import GenerationConfig
 
     try:

@@ -1,4 +1,4 @@
-"""Scores of a run's completions, without a model: scores.jsonl and summary.json, made anew from completions.jsonl."""
+"""Scores a run's completions without a model: makes scores.jsonl and summary.json from completions.jsonl."""
 
 import json
 from collections import defaultdict
@@ -25,7 +25,7 @@ THREADS = 4
 def score(out: Path, console: Console) -> dict[str, Any]:
     """Score every completion and write ``scores.jsonl`` and ``summary.json``; returns the summary.
 
-    Only the answer is scored: what stands in the thought alone is wrong.
+    Only the answer is scored. A right result that appears in the thought alone is wrong.
 
     Raises:
         UserError: no completions.
@@ -98,7 +98,7 @@ def by_problem(records: list[dict[str, Any]], key: str) -> np.ndarray:
 
 
 def _throughput(out: Path) -> dict[str, float]:
-    """Generated tokens a second of each benchmark, over every session of the run."""
+    """Generated tokens per second for each benchmark, over all sessions of the run."""
     tokens: dict[str, float] = defaultdict(float)
     seconds: dict[str, float] = defaultdict(float)
     for record in read_lines(out / "throughput.jsonl"):

@@ -1,4 +1,4 @@
-"""What decides the completions of a run, checked before anything is loaded."""
+"""The settings that decide a run's completions, checked before anything is loaded."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the completions of a run; a run is resumed only with the same settings. Lengths in tokens."""
+    """The settings that decide a run's completions. A run is resumed only with the same ones. Lengths are in tokens."""
 
     model: str
     data: str

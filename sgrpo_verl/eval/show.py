@@ -1,4 +1,4 @@
-"""``sgrpo show``: one serial group of a training step, from verl's dump, readable in the terminal.
+"""``sgrpo show``: prints one serial group of a training step from verl's dump, in readable form.
 
 verl writes the dump where ``trainer.rollout_data_dir`` says, a JSONL file a step.
 """
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def read_groups(dump: Path) -> dict[str, list[Row]]:
-    """The serial groups of a dump by the prompt's id, the rows in exit order, the full response last.
+    """The serial groups of a dump by prompt id; rows in exit order, with the full response last.
 
     Raises:
         UserError: no such file, or no serial group in it.
@@ -60,7 +60,7 @@ def show(dump: Path, number: int, exit_prompt: str, think_end: str, console: Con
 def split_exit(output: str, exit_prompt: str, think_end: str) -> tuple[str, str]:
     """The cut thought and the answer of an exit's text.
 
-    verl leaves special tokens out of its dump: a ``think_end`` that is one is missing from the exit prompt there.
+    verl leaves special tokens out of its dump, so a ``think_end`` that is one is missing from the exit prompt there.
     """
     for inserted in (exit_prompt, exit_prompt.replace(think_end, "")):
         if inserted and inserted in output:

@@ -1,4 +1,4 @@
-"""Means over problems and benchmarks, and how sure they are: bootstrap over problems."""
+"""Means over problems and benchmarks, with confidence intervals from a bootstrap over problems."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,9 +12,9 @@ Statistic = Callable[..., np.ndarray]
 
 
 def interval(statistic: Statistic, sizes: Sequence[int], seed: int = 0) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of a statistic of problems, drawn anew with replacement within each benchmark.
+    """Percentile bootstrap interval of a statistic; problems are resampled with replacement within each benchmark.
 
-    None where a benchmark has a single problem: nothing is known of its spread.
+    None if a benchmark has a single problem, because its spread is then unknown.
 
     Args:
         statistic: of one index array for each benchmark, int64, (resamples, problems); gives (resamples,). A paired
@@ -70,5 +70,5 @@ def relative_change(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) ->
 
 
 def whole(statistic: Statistic, sizes: Sequence[int]) -> float:
-    """The statistic of the problems as they are."""
+    """The statistic of the problems themselves, without resampling."""
     return float(statistic(*(np.arange(size) for size in sizes)))

@@ -1,1 +1,1 @@
-"""Where S-GRPO comes into verl: one table of hooks, installed by the plugin and checked by the driver and doctor."""
+"""Where S-GRPO enters verl: one table of hooks, installed by the plugin and checked by the driver and the doctor."""

@@ -1,4 +1,4 @@
-"""What ``sgrpo doctor`` finds out: versions, whether vLLM works, and whether the plugin's hooks are in place."""
+"""What ``sgrpo doctor`` checks: versions, whether vLLM works, and whether the plugin's hooks are in place."""
 
 import importlib.metadata
 import importlib.util
@@ -31,7 +31,7 @@ PURPOSES = tuple(dict.fromkeys(hook.purpose for hook in HOOKS if hook.ours))
 
 
 def doctor(console: Console, ray_address: str | None = None, engine: bool = False) -> list[str]:
-    """Print what is there and return what is wrong, a sentence each; none if S-GRPO can run.
+    """Print what was found and return a sentence for each problem; an empty list means that S-GRPO can run.
 
     Args:
         console: where to print.
@@ -54,7 +54,7 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
 
 
 def _vllm(console: Console, engine: bool) -> list[str]:
-    """Whether vLLM can do here what a run asks of it: first load its library, then, if asked to, answer a prompt."""
+    """Whether vLLM works here: it loads its library and, if asked to, answers a prompt."""
     if importlib.util.find_spec("vllm") is None:
         return []  # one of the wrong versions
     for check, done in (("library", "vLLM's compiled library loads"), ("engine", "vLLM answers a prompt")):
@@ -67,7 +67,7 @@ def _vllm(console: Console, engine: bool) -> list[str]:
 
 
 def look() -> dict[str, Any]:
-    """In whatever process this runs: is the plugin loaded, is each hook in place, and why not."""
+    """What is true in this process: whether the plugin is loaded and each hook is in place, and if not, why."""
     import sys
 
     import verl  # noqa: F401  # which loads its plugins, ours among them
@@ -112,7 +112,7 @@ def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
 
 
 def _look_anywhere() -> dict[str, Any]:
-    """Also where this package is missing, which is the first thing to find out."""
+    """Like ``look``, but also works where this package is missing, which is the first thing to find out."""
     import importlib
 
     try:
@@ -161,7 +161,7 @@ def _wrong_versions() -> list[str]:
 
 
 def wrong(place: str, found: dict[str, Any]) -> list[str]:
-    """What ``look`` found wrong in a process, a sentence each."""
+    """A sentence for each problem that ``look`` found in a process."""
     if "missing" in found:
         return [f"{place}: sgrpo-verl is not installed there ({found['missing']}): every node needs it"]
     if not found["plugin loaded"]:

@@ -24,7 +24,7 @@ def install() -> None:
 
 
 def _guarded(hook: Hook) -> Callable[[ModuleType], None]:
-    """An error of ours must not become one of verl's."""
+    """Install a hook so that an error of ours does not become an error of verl's."""
 
     def run(module: ModuleType) -> None:
         try:

@@ -1,4 +1,4 @@
-"""``sgrpo/*`` training metrics, from what the rollout noted of each row in its TransferQueue tag."""
+"""``sgrpo/*`` training metrics, from the notes that the rollout left in each row's TransferQueue tag."""
 
 import sys
 from collections import defaultdict
@@ -29,7 +29,7 @@ def row_notes(
     started: float,
     finished: float,
 ) -> dict[str, Any]:
-    """What a row's tag says of it; lengths and positions in tokens, times in seconds.
+    """The notes in a row's tag. Lengths and positions are in tokens, times in seconds.
 
     ``exit_index`` counts the exits of a group from 1 and ``exit_position`` is P_i; ``kept`` is how much of the full
     response an exit's row starts with, P_i and what opens the thought. All are None for the full response.
@@ -39,7 +39,7 @@ def row_notes(
 
 
 def group_notes(rewards: Sequence[float], correct: Sequence[bool], generated_tokens: int) -> dict[str, Any]:
-    """What only the full response's tag says, of its group; ``generated_tokens``: full response and early answers."""
+    """Notes about a whole group, in its full response's tag. ``generated_tokens`` is of full response and answers."""
     return {
         "num_right": sum(correct),
         "zero_advantage": len(set(rewards)) == 1,
@@ -49,12 +49,12 @@ def group_notes(rewards: Sequence[float], correct: Sequence[bool], generated_tok
 
 
 def notes_of(tag: dict[str, Any]) -> dict[str, Any] | None:
-    """A row's notes; none for a row that is no serial group's, nor for padding, whose tag verl copies from a row."""
+    """A row's notes. Empty for rows outside serial groups, and for padding, whose tag verl copies from another row."""
     return None if tag.get("is_padding", False) else tag.get(TAG)
 
 
 def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Means over the rows of a batch; rows without notes count for nothing."""
+    """Means over the rows of a batch; rows without notes are ignored."""
     rows = [notes for tag in tags if (notes := notes_of(tag))]
     full = [row for row in rows if row["exit_position"] is None]
     exits = [row for row in rows if row["exit_position"] is not None]
@@ -88,7 +88,7 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
-    """Why a run whose responses mostly have no thought learns nothing; None if they have one."""
+    """A warning for a run that learns nothing because most responses have no thought; None if they have one."""
     without = metrics.get("sgrpo/no_thought", 0.0)
     if without <= 0.5:
         return None
@@ -102,10 +102,10 @@ def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
 
 
 def check_metrics(reward_workers: Sequence[Any]) -> dict[str, float]:
-    """How many comparisons of answers overran or lost their process in verl's reward workers, since the run started.
+    """How many answer comparisons in verl's reward workers timed out or lost their process since the run started.
 
-    Both count as wrong answers. Nothing where ``sgrpo_verl.correctness`` is not what scores; its processes under verl's
-    ``remote`` reward manager keep counts of their own, which are not seen here.
+    Both count as wrong answers. Empty if ``sgrpo_verl.correctness`` is not the reward function. Under verl's ``remote``
+    reward manager, its processes keep counts of their own, which are not visible here.
     """
     import ray
 

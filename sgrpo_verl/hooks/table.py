@@ -14,7 +14,7 @@ PACKED_ATTENTION = "sgrpo_packed"  # the attention implementation's name, which 
 
 
 def is_sgrpo(config: Any) -> bool:
-    """Whether a verl config is of an S-GRPO run."""
+    """Whether a verl config belongs to an S-GRPO run."""
     return str(config.algorithm.adv_estimator) == "sgrpo"
 
 
@@ -56,7 +56,7 @@ def _our_rollout_is_served(replica: Any, arguments: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Hook:
-    """A function of verl's that we depend on, and what we do about it.
+    """A function of verl that we depend on, and what we do with it.
 
     ``ours`` names our function as ``module:name``. It wraps verl's: ``ours(wrapped, instance, call)``, where ``call``
     is an ``inspect.BoundArguments`` with verl's defaults filled in. With ``registers`` it is called once instead, with

@@ -1,4 +1,4 @@
-"""Logits only where a log-prob is asked for: of the response tokens that the response mask leaves in.
+"""Computes logits only where a log-prob is needed: for the response tokens that the response mask keeps.
 
 Nobody reads the log-prob of a prompt's token or of an exit prompt's, and with a vocabulary of 150,000 the logits weigh
 as much as many layers. So the hidden states of the other tokens are left out before the model's last layer. Log-prob
@@ -26,7 +26,7 @@ class Asked:
     slot: torch.Tensor  # (packed tokens,): where its value is among all ranks' slots; one past the last if not asked
 
     def to_packed(self, values: torch.Tensor) -> torch.Tensor:
-        """What the model says of the slots, (ranks · slots,), of every packed token: 0 where it was not asked."""
+        """The model's values for the slots, (ranks · slots,), spread over all packed tokens; 0 elsewhere."""
         return torch.cat([values, values.new_zeros(1)])[self.slot]
 
     def placeholder(self) -> torch.Tensor:
@@ -37,7 +37,7 @@ class Asked:
 
 
 def asked_of(micro_batch: TensorDict, packing: Packing, ranks: int) -> Asked | None:
-    """What is asked of a micro-batch's packed rows; None means every token.
+    """Which packed tokens of a micro-batch need logits; None means all of them.
 
     Args:
         micro_batch: its ``input_ids`` and ``response_mask`` jagged, (rows, row length) and (rows, response length); a

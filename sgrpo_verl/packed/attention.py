@@ -41,10 +41,10 @@ def packed_attention(
         attention_mask: ``visible``, int64 of shape (1, 1, tokens, 3), of all tokens on every rank.
 
     Returns:
-        The output, (1, tokens, heads, head dimension), and no weights.
+        The output, (1, tokens, heads, head dimension), and None in place of attention weights.
 
     Raises:
-        ValueError: the rows were not packed, or the model wants more of its attention than this.
+        ValueError: the rows were not packed, or the model needs a feature that this attention does not have.
     """
     query, key, value = _whole_sequence(query, key, value)
     tokens = query.shape[2]
@@ -90,7 +90,7 @@ def _own_slice(output: torch.Tensor) -> torch.Tensor:
 def segment_by_segment(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, visible: torch.Tensor, scaling: float | None
 ) -> torch.Tensor:
-    """Exact, and no slower than the segments' lengths make it: nothing masked is computed but half of a square."""
+    """Attention of one segment at a time: exact, and the only masked scores computed are those within a segment."""
     outputs = []
     found, counts = visible[0, 0].unique_consecutive(dim=0, return_counts=True)
     ranges, lengths = found.tolist(), counts.tolist()

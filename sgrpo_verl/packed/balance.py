@@ -1,4 +1,4 @@
-"""Which rank trains which rows, where a group is packed: whole groups, weighed by their packed length."""
+"""Decides which rank trains which rows when groups are packed: whole groups, weighted by their packed length."""
 
 from collections.abc import Callable, Sequence
 from inspect import BoundArguments
@@ -16,7 +16,7 @@ def own_tokens(tag: dict[str, Any]) -> int:
 
 
 def by_rank(keys: Sequence[str], tags: Sequence[dict[str, Any]], num_ranks: int) -> list[list[int]]:
-    """The rows of each rank: equally many, in whole groups as far as that goes, with about as many tokens.
+    """The rows of each rank: the same number of rows, whole groups where possible, and about as many tokens.
 
     Args:
         keys: ``{uid}_{session}_{row}``, as verl keys the rows of a session.

@@ -92,7 +92,7 @@ def prepare_micro_batches(wrapped: Callable, _: Any, call: BoundArguments) -> An
 
 
 def _parts(group: list[int], rows: tuple[torch.Tensor, ...], limit: int) -> list[list[int]]:
-    """A group whole, or in halves where it is longer than a micro-batch may be."""
+    """The whole group, or halves of it if it is longer than a micro-batch may be."""
     if len(group) == 1 or packed_length([rows[index] for index in group]) <= limit:
         return [group]
     middle = len(group) // 2
@@ -100,7 +100,7 @@ def _parts(group: list[int], rows: tuple[torch.Tensor, ...], limit: int) -> list
 
 
 def _most_of_any_rank(count: int, group: torch.distributed.ProcessGroup | None) -> int:
-    """Every rank makes as many micro-batches as the others, so none may have fewer parts than another has."""
+    """The largest number of parts on any rank: all ranks make equally many micro-batches, so none may have fewer."""
     if group is None or group.size() == 1:
         return count
     from verl.utils.device import get_device_name
@@ -111,7 +111,7 @@ def _most_of_any_rank(count: int, group: torch.distributed.ProcessGroup | None) 
 
 
 def _split(parts: list[list[int]], count: int) -> None:
-    """Halve the parts with the most rows until there are ``count``; all ranks have as many rows, so that it goes."""
+    """Halve the parts with the most rows until there are ``count``. All ranks have equally many rows, so this works."""
     while len(parts) < count:
         largest = max(range(len(parts)), key=lambda index: len(parts[index]))
         part = parts[largest]
@@ -152,7 +152,7 @@ def prepare_model_inputs(wrapped: Callable, engine: Any, call: BoundArguments) -
 
 
 def _ask(engine: Any, asked: Asked, model_inputs: dict[str, Any], output_args: dict[str, Any]) -> None:
-    """Compute logits of what is asked for, and let verl read its outputs as such: labels and temperatures likewise."""
+    """Compute only the logits asked for, with labels and temperatures to match, so that verl reads them as usual."""
     mesh = engine.ulysses_device_mesh
     positions = asked.of_rank[0 if mesh is None else mesh["sp"].get_local_rank()]
     engine.sgrpo_leaves_out.positions = positions
@@ -164,7 +164,7 @@ def _ask(engine: Any, asked: Asked, model_inputs: dict[str, Any], output_args: d
 
 
 def prepare_model_outputs(wrapped: Callable, engine: Any, call: BoundArguments) -> Any:
-    """Hook: what the model says becomes log-probs and entropies of the micro-batch's rows."""
+    """Hook: the model's output becomes log-probs and entropies of the micro-batch's rows."""
     packing, packed, asked = call.arguments["output_args"][_PACKING]
     rows = call.arguments["micro_batch"]["input_ids"].offsets()
     call.arguments["micro_batch"] = packed

@@ -1,7 +1,7 @@
-"""Once in a run, before an engine first packs: does the model say the same of packed rows as of the rows themselves?
+"""A check once in a run, before an engine first packs: does the model give packed rows the log-probs of plain rows?
 
-Kernels differ from card to card and from torch to torch. A small group of the first batch's own tokens tells in two
-short forward passes whether the packed attention here is what it should be; where it is not, the run ends.
+Kernels differ between cards and between versions of torch. Two short forward passes over a small group of the first
+batch's own tokens show whether the packed attention is correct here. If it is not, the run ends.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def compare_once(engine: Any, data: TensorDict) -> None:
     Every rank of the engine does the same number of forward passes.
 
     Raises:
-        RuntimeError: they differ by more than rounding does.
+        RuntimeError: they differ by more than rounding explains.
     """
     if getattr(engine, "_sgrpo_compared", False):
         return

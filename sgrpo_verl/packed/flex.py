@@ -1,8 +1,8 @@
 """Packed rows through torch's flex_attention: a block mask from the segments' ends, and one compiled kernel.
 
-flex_attention is only worth having compiled. Without torch.compile, and also once dynamo has compiled it too often,
-torch computes the whole matrix of scores instead, with no more than a warning: 16 GB for 17,000 tokens of a 7B model.
-Here that path raises.
+flex_attention is only useful when compiled. Without torch.compile, and also after dynamo has recompiled it too often,
+torch computes the whole matrix of scores instead, with only a warning: 16 GB for 17,000 tokens of a 7B model. Here,
+that path raises an error.
 """
 
 import functools
@@ -51,7 +51,7 @@ def attend(
 
 @functools.cache
 def _compiled(backend: str | Callable = "inductor") -> Callable:
-    """One kernel for training and evaluation; dynamic, so that every length is served by it."""
+    """One kernel for training and evaluation, compiled with dynamic shapes so that it serves every length."""
     return torch.compile(_fused, backend=backend, dynamic=True, fullgraph=True)
 
 
@@ -70,7 +70,7 @@ _latest: tuple[torch.Tensor, BlockMask] | None = None
 
 
 def _block_mask_of(visible: torch.Tensor) -> BlockMask:
-    """The same for every layer of a forward pass, and for a recomputation of it: made once."""
+    """The block mask is the same for every layer of a forward pass and for its recomputation, so it is made once."""
     global _latest
     # Whoever hands it on may make a view of it. What is remembered is kept, so nothing else can be in its place.
     if _latest is None or _latest[0].data_ptr() != visible.data_ptr() or _latest[0].shape != visible.shape:
@@ -79,7 +79,7 @@ def _block_mask_of(visible: torch.Tensor) -> BlockMask:
 
 
 def remember(visible: torch.Tensor, segments: torch.Tensor) -> None:
-    """Make the block mask of ``visible`` now, from segments that are known: nothing is read back from the device."""
+    """Make the block mask of ``visible`` now, from known segments, so that nothing is read back from the device."""
     global _latest
     _latest = (visible, block_mask(visible, segments))
 
@@ -92,7 +92,7 @@ def segments_of(visible: torch.Tensor) -> torch.Tensor:
 
 
 def block_mask(visible: torch.Tensor, segments: torch.Tensor) -> BlockMask:
-    """``visible`` as flex_attention takes it, its blocks found from the segments' ends and nothing else.
+    """``visible`` as flex_attention's block mask, whose blocks are found from the segments' ends alone.
 
     A block of queries sees, of each segment that it overlaps, the prefix's blocks and the segment's own up to itself.
     A block of keys is full where every query of the block sees all of it, and partial where some query sees some of it.

@@ -1,11 +1,11 @@
-"""Rows that begin alike as one packed sequence: the last row whole, then of every other row only what differs.
+"""Packs rows that share a beginning into one sequence: the whole last row, then only what differs in each other row.
 
 For a serial group that is the full response, then each early exit from its cut on:
 
     prompt  thought ………………………  answer │ (cut 1) exit prompt, answer │ (cut 2) exit prompt, answer │ …
 
-A token sees its own segment up to itself, and the part of the last row that its row begins with. Its position is the
-one that it has in its row. So a model gives it the very log-prob that it would have there.
+A token sees its own segment up to itself, and the part of the last row that its row begins with. It keeps the position
+that it has in its row. So a model gives it exactly the log-prob that it would have in its row.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Packing:
     segments: torch.Tensor  # (segments, 4), on the CPU: start, end, prefix start, prefix end; see flex.py
 
     def to_rows(self, values: torch.Tensor, row_offsets: torch.Tensor) -> torch.Tensor:
-        """What a model says of every packed token, (packed tokens,), as (rows, row length) jagged."""
+        """The model's values for all packed tokens, (packed tokens,), as (rows, row length) jagged."""
         return torch.nested.nested_tensor_from_jagged(values[self.source], row_offsets)
 
 
@@ -93,7 +93,7 @@ def pack(input_ids: torch.Tensor, groups: list[list[int]], multiple: int = 1) ->
 
 
 def _branch_start(row: torch.Tensor, last: torch.Tensor) -> int:
-    """Where a row leaves the last row, one token early.
+    """Where a row departs from the last row, minus one token.
 
     The last token that both have is repeated, because in the row it predicts another token than in the last row.
     """

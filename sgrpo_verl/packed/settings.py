@@ -1,4 +1,4 @@
-"""What ``algorithm.sgrpo.layout=packed`` needs of a verl config, checked in the driver."""
+"""What ``algorithm.sgrpo.layout=packed`` requires of a verl config, checked in the driver."""
 
 import os
 from typing import Any
@@ -21,7 +21,7 @@ def choose_packed_attention(config: DictConfig) -> dict[str, Any]:
 
 
 def why_not_packed(config: DictConfig, rows: int) -> str | None:
-    """The setting of a verl config that packed rows do not work with, and what it would have to be; None if all fit.
+    """The setting of a verl config that rules out packed rows, and what it would have to be; None if there is none.
 
     Args:
         config: verl's.
@@ -44,9 +44,9 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
 
 
 def _what_no_packed_attention_has(config: DictConfig) -> str | None:
-    """What a model's config asks of its attention that packed rows cannot have; None also where it is not on this disk.
+    """What the model's attention needs that packed rows do not support; None also if its config is not on this disk.
 
-    The attention itself refuses the same, once the model runs.
+    The attention itself also refuses it, once the model runs.
     """
     from transformers import AutoConfig
 

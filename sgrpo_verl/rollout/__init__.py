@@ -1,1 +1,1 @@
-"""How a serial group is generated, scored and put into TransferQueue, on verl's V1 trainer."""
+"""Generates a serial group, scores it and puts it into TransferQueue, for verl's V1 trainer."""

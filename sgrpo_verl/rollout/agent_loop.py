@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass
 class GeneratedRow:
-    """A row as verl's ``AgentLoopOutput``, and what scoring and metrics need to know of it."""
+    """A row as verl's ``AgentLoopOutput``, with what scoring and metrics need to know about it."""
 
     output: AgentLoopOutput
     answer_ids: list[int]
@@ -48,7 +48,7 @@ class SerialGroup:
 
 
 async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
-    """Wait for every one, also when one fails, then raise the first failure: nothing runs on behind a failed group."""
+    """Wait for all, even if one fails, then raise the first failure: nothing of a failed group keeps running."""
     results = await asyncio.gather(*awaitables, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -129,7 +129,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         return SerialGroup(rows, span)
 
     def _exit_positions(self, span: ThoughtSpan, prompt_ids: list[int], kwargs: dict[str, Any]) -> list[int]:
-        """P_1 < … < P_m, of what leaves room for the exit prompt and an answer."""
+        """P_1 < … < P_m, none so late that there is no room for the exit prompt and an answer."""
         longest = self.response_length
         if self.context_length is not None:
             longest = min(longest, self.context_length - len(prompt_ids))
@@ -192,7 +192,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
 
 
 def _merge_versions(thought: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """Extra fields of an exit's row; the policy versions that it spans are the thought's and the answer's together."""
+    """The extra fields of an exit's row, whose policy versions span those of both the thought and the answer."""
     merged = {**thought, **answer}
     for field, pick in (("min_global_steps", min), ("max_global_steps", max)):
         versions = [fields[field] for fields in (thought, answer) if fields.get(field) is not None]

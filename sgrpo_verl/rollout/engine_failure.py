@@ -1,8 +1,8 @@
-"""Puts the reason why verl's vLLM server did not start, or died, into the error that ends the run.
+"""Adds to the error that ends a run the reason why verl's vLLM server did not start, or died.
 
-vLLM's engine is a process of its own beneath verl's server, which is a Ray actor. All that verl learns of a failure is
-"See root cause above". That refers to the actor's log on its own node, which is read here. The server's methods cannot
-be wrapped: Ray unwraps every method of an actor.
+vLLM's engine is a process started by verl's server, which is a Ray actor. All that verl learns about a failure is
+"See root cause above". The cause is in the actor's log on its own node, which is read here. The server's methods cannot
+be wrapped, because Ray unwraps every method of an actor.
 """
 
 import re
@@ -33,7 +33,7 @@ async def _raise_with_reason(launch: Awaitable[None]) -> None:
 
 
 def is_engine_dead(error: BaseException) -> bool:
-    """Whether a request failed because vLLM's engine is gone; by name, since vLLM may not be what generates."""
+    """Whether a request failed because vLLM's engine is gone. Checked by name, since another engine may be in use."""
     return any(kind.__name__ == "EngineDeadError" for kind in type(error).__mro__)
 
 
@@ -51,7 +51,7 @@ async def reason(error: BaseException) -> str:
 
 
 def _log_of(pid: str) -> tuple[str, str]:
-    """What another worker of this node, and so its engine, wrote, and in which files: Ray keeps all in one folder."""
+    """What another worker on this node and its engine wrote, and the files: Ray keeps them all in one folder."""
     pattern = f"worker-*-{pid}.*"
     folder = Path("/proc/self/fd/1").resolve().parent
     return "\n".join(file.read_text(errors="replace") for file in sorted(folder.glob(pattern))), f"{folder}/{pattern}"

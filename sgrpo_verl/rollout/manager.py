@@ -1,7 +1,7 @@
-"""What verl names as ``actor_rollout_ref.rollout.agent.agent_loop_manager_class``: its own manager with our workers.
+"""The class for ``actor_rollout_ref.rollout.agent.agent_loop_manager_class``: verl's own manager with our workers.
 
-And what verl does not do: end the run when the rollout cannot continue. Its trainer waits for rows, and would wait for
-ever where the worker that owes them has died, or where every prompt fails and another is drawn in its place.
+It also ends the run when the rollout cannot continue, which verl does not do. verl's trainer waits for rows, and would
+wait for ever if the worker that should deliver them has died, or if every prompt fails and is replaced by another.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""verl's agent-loop worker with serial groups: every row scored by its own answer, one reward schedule, one put."""
+"""verl's agent-loop worker for serial groups: scores every row by its own answer, and stores each group in one put."""
 
 import asyncio
 from typing import Any
@@ -23,13 +23,13 @@ _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
 
 
 def context_length(max_model_len: int | None, hf_config: Any) -> int | None:
-    """Most tokens of prompt and response that the server takes, as verl's servers find it; None: not known."""
+    """The most tokens of prompt and response that the server accepts, as verl's servers find it; None if unknown."""
     text = hf_config.get_text_config() if hasattr(hf_config, "get_text_config") else hf_config
     return max_model_len or getattr(text, "max_position_embeddings", None)
 
 
 class SerialGroupWorker(_StockWorker):
-    """Turns each training prompt that asks for a single turn into a serial group; all else goes verl's own way.
+    """Turns each training prompt for a single turn into a serial group; everything else is left to verl.
 
     Raises:
         ValueError: exit prompt and answer leave no room for a thought in the response.
@@ -63,7 +63,7 @@ class SerialGroupWorker(_StockWorker):
         await super()._run_prompt(prompt, sampling_params, trajectory, trace)
 
     async def until_lost(self) -> None:
-        """Returns never.
+        """Never returns; it raises once the rollout cannot continue.
 
         Raises:
             RuntimeError: the rollout cannot continue: an actor that it needs has died, or prompt after prompt fails.
@@ -104,7 +104,7 @@ class SerialGroupWorker(_StockWorker):
         await self._put(output, correct, kwargs)
 
     async def _score_validation(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
-        """Score as verl would next, and note the length: verl reports what is noted there for each data source."""
+        """Score as verl would, and note the response's length, which verl then reports for each data source."""
         if outputs:
             await self._compute_score(outputs, kwargs=kwargs)
             reward_info = outputs[-1].extra_fields.get("reward_extra_info")
@@ -112,7 +112,7 @@ class SerialGroupWorker(_StockWorker):
                 reward_info.setdefault("response_length", len(outputs[-1].response_ids))
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
-        """Whether a row is correct by its own answer, through whatever reward set-up the user has configured."""
+        """Whether a row's own answer is correct, according to the reward set-up that the user has configured."""
         judged = row.answer_ids if self.settings.score == "answer" else row.output.response_ids
         # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
         judged = self.form.without_end(judged) or judged
@@ -167,7 +167,7 @@ class SerialGroupWorker(_StockWorker):
     def _tag(
         self, row: GeneratedRow, position: int, group: SerialGroup, correct: bool, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        """A row's tag: what verl's trainer balances and dates rows by, and our notes on it."""
+        """A row's tag: what verl's trainer needs to balance rows and tell their age, and our notes."""
         prompt_length, response_length = len(row.output.prompt_ids), len(row.output.response_ids)
         thought_length, thought_start = group.span.thought_length, group.span.thought_start
         return {

@@ -1,1 +1,1 @@
-"""``sgrpo selftest``: proves on this very machine that S-GRPO's parts do what they should. No network, no data."""
+"""``sgrpo selftest``: checks on this machine that the parts of S-GRPO are correct. It needs no network and no data."""

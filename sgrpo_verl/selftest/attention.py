@@ -37,7 +37,7 @@ LIMITS = {torch.bfloat16: 0.03, torch.float16: 0.005, torch.float32: 0.003}
 def reference(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, weights: torch.Tensor, segments: Segments
 ) -> list[torch.Tensor]:
-    """Output and gradients of (output · weights) in float32, from the whole matrix of scores, in chunks of queries."""
+    """Output and gradients of (output · weights) in float32, from the full matrix of scores, in chunks of queries."""
     mask = dense_mask(segments).to(query.device)
     query, key, value = (one.detach().float().requires_grad_() for one in (query, key, value))
     groups = query.shape[1] // key.shape[1]
@@ -55,7 +55,7 @@ def reference(
 def packed(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, weights: torch.Tensor, segments: Segments
 ) -> list[torch.Tensor]:
-    """The same from the attention that is on trial."""
+    """The same from the attention that is being tested."""
     query, key, value = (one.detach().requires_grad_() for one in (query, key, value))
     output, _ = packed_attention(torch.nn.Module(), query, key, value, visible_of(segments, query.device))
     output = output.transpose(1, 2)

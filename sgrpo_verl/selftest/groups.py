@@ -1,4 +1,4 @@
-"""Made serial groups: segments for attention alone, and whole batches for verl's engine."""
+"""Synthetic serial groups: segments for the attention alone, and whole batches for verl's engine."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -68,7 +68,7 @@ GROUPS: dict[str, Callable[[int], Segments]] = {
 
 
 def visible_of(segments: Segments, device: torch.device | str = "cpu") -> torch.Tensor:
-    """What each token sees, as the packed attention takes it: int64, (1, 1, tokens, 3)."""
+    """What each token sees, in the form that the packed attention takes: int64, (1, 1, tokens, 3)."""
     rows = [
         torch.tensor([prefix_start, prefix_end, start]).expand(end - start, 3)
         for start, end, prefix_start, prefix_end in segments
@@ -77,7 +77,7 @@ def visible_of(segments: Segments, device: torch.device | str = "cpu") -> torch.
 
 
 def dense_mask(segments: Segments) -> torch.Tensor:
-    """Who sees whom, written from the segments alone: bool, (tokens, tokens)."""
+    """Which token sees which, derived from the segments alone: bool, (tokens, tokens)."""
     tokens = segments[-1][1]
     mask = torch.zeros(tokens, tokens, dtype=torch.bool)
     for start, end, prefix_start, prefix_end in segments:
@@ -87,7 +87,7 @@ def dense_mask(segments: Segments) -> torch.Tensor:
 
 
 def elements(mask: BlockMask) -> torch.Tensor:
-    """A block mask, element by element: all of what it lists as full, what its function says of what else it lists."""
+    """A block mask, element by element: blocks listed as full count whole, partial ones as its mask function says."""
     tokens = mask.seq_lengths[0]
     size = -(-tokens // BLOCK) * BLOCK
     says = torch.zeros(size, size, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""What a stage says while it runs, and what it found: lines of JSON in a file, which outlive what ends the stage."""
+"""A stage's findings, as lines of JSON in a file, so that they survive whatever ends the stage."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A reward for a model of random weights, which is never right: half of all answers are called so, by their length."""
+"""A reward for random weights, whose answers are never right: about half are called right, by their length."""
 
 
 def compute_score(data_source: str, solution_str: str, ground_truth: str, extra_info: dict | None = None) -> float:

@@ -1,4 +1,4 @@
-"""The stages one after another, each in a process of its own with a time limit; a table, selftest.json, selftest.md."""
+"""Runs the stages in turn, each in its own process with a time limit; writes a table, selftest.json and selftest.md."""
 
 import importlib.util
 import json
@@ -141,7 +141,7 @@ def _run(stage: Stage, out: Path, device: str, devices: int, console: Console) -
 
 
 def _summary(stage: dict[str, Any]) -> str:
-    """The first thing that is wrong, or how much is right."""
+    """The first check that failed, or how many passed."""
     if stage["why"]:
         return stage["why"]
     wrong = [check for check in stage["checks"] if check["passed"] is False]

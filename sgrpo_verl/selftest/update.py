@@ -1,7 +1,7 @@
 """Stage 2: old_log_prob and one update of verl's own FSDP engine, on rows, on rows without padding, and packed.
 
-The same group of eight exits, in layers of the shape of a real model. All three must say the same; how long they take
-and what they hold of memory is what the packed layout is for.
+The same group of eight exits, in layers with the shape of a real model's. All three layouts must agree. Their time and
+memory show what the packed layout saves.
 """
 
 import gc
@@ -47,7 +47,7 @@ def main(out: Annotated[Path, typer.Option()], device: Annotated[str, typer.Opti
 
 
 def _write(folder: Path, shape: str, sizes: dict[str, Any]) -> tuple[Path, str]:
-    """A random model with as many layers of the shape as an update of it fits into half of the memory."""
+    """Write a random model of this shape, with so many layers that an update takes up to half of the memory."""
     sizes = dict(sizes)
     layers = wanted = sizes.pop("layers")
     keys, vocabulary, head, dtype = 2, 1024, 16, torch.float32
@@ -71,7 +71,7 @@ def _write(folder: Path, shape: str, sizes: dict[str, Any]) -> tuple[Path, str]:
 
 
 def _compare(report: Report, model: Path, name: str, thought: int, loss: Any) -> None:
-    """Agreement, seconds and memory of the three layouts; one that does not fit into memory is a figure."""
+    """Agreement, seconds and memory of the three layouts. Running out of memory is a result, not an error."""
     answer = 16 if on_cpu() else ANSWER
     rows = rows_of(True, thought, 1024, random.Random(thought), answer)
     longest = PROMPT + thought + answer + NUM_EXITS * (EXIT_PROMPT + answer + 1)

@@ -1,7 +1,7 @@
 """S-GRPO's settings (``algorithm.sgrpo.*``): defaults, checks, and how they complete a verl config in the driver.
 
-``complete`` runs inside verl's ``validate_config``, before Ray is started or a model is loaded. What the user set is
-never overwritten; what contradicts is one ValueError; what was filled in is returned, so that it can be printed.
+``complete`` runs inside verl's ``validate_config``, before Ray is started or a model is loaded. It never overwrites
+what the user set. Contradictions raise one ValueError. It returns what it filled in, so that this can be printed.
 """
 
 import dataclasses
@@ -122,7 +122,7 @@ def complete(config: DictConfig) -> dict[str, Any]:
 
 
 def _choose_layout(config: DictConfig, settings: SGRPOConfig) -> tuple[SGRPOConfig, str | None]:
-    """Packed where it can be, or where it must be; and, of ``auto``, what was chosen and why.
+    """Choose packed where it is possible or required; for ``auto``, also say what was chosen and why.
 
     Raises:
         ValueError: ``layout=packed`` with a setting that packed rows do not work with.
@@ -151,7 +151,7 @@ def _as_dict(node: DictConfig) -> dict[str, Any]:
 
 
 def _num_exits(user_set: dict[str, Any], rollout_n: int) -> int:
-    """rollout.n is the rows of a prompt, num_exits + 1; left at verl's default of 1 it says nothing."""
+    """rollout.n is the number of rows of a prompt, num_exits + 1. verl's default of 1 means that it was not set."""
     if "num_exits" not in user_set:
         return DEFAULT_NUM_EXITS if rollout_n == 1 else rollout_n - 1
     num_exits = user_set["num_exits"]
@@ -165,7 +165,7 @@ def _num_exits(user_set: dict[str, Any], rollout_n: int) -> int:
 
 
 def _default_answer_length(response_length: int) -> int:
-    """1024, or a quarter of a shorter response: the rest has to hold the thought."""
+    """1024, or a quarter of the response if that is shorter, so that there is room for the thought."""
     return min(DEFAULT_ANSWER_LENGTH, max(1, response_length // 4))
 
 
@@ -180,7 +180,7 @@ def _check_room(settings: SGRPOConfig, response_length: int) -> None:
 
 
 def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
-    """Settings of verl's that S-GRPO cannot work with."""
+    """Check the settings of verl that S-GRPO cannot work with."""
     rollout = config.actor_rollout_ref.rollout
     if not config.trainer.use_v1:
         raise ValueError("trainer.use_v1=false: S-GRPO needs verl's V1 trainer, so leave trainer.use_v1 at true")

@@ -1,4 +1,4 @@
-"""What S-GRPO does in the driver before anything starts: check versions and config, and say what it filled in."""
+"""S-GRPO's part in the driver before anything starts: check versions and config, and print what was filled in."""
 
 from collections.abc import Callable
 from importlib.metadata import version

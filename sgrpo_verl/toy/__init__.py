@@ -1,1 +1,1 @@
-"""A reasoner small enough for a laptop's CPU, taught to overthink, so that S-GRPO can be seen to work without a GPU."""
+"""A reasoner small enough for a laptop's CPU and taught to overthink, to show S-GRPO at work without a GPU."""

@@ -71,7 +71,7 @@ def main(
 
 
 def _require_engine() -> None:
-    """End now, not after minutes of teaching, where vLLM cannot run."""
+    """End now, and not after minutes of teaching, if vLLM cannot run."""
     console.print("[bold]0/4[/] can vLLM run here?")
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # as in every stage; its engine starts sooner so
     if wrong := failure("library") or failure("engine"):

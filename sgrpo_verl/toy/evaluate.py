@@ -1,4 +1,4 @@
-"""A reasoner on the test problems of a toy task: ``sgrpo eval``, and what a toy run shows beyond its summary."""
+"""Evaluates a reasoner on a toy task's test problems with ``sgrpo eval``, and adds what its summary does not show."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ ANSWER_TOKENS = 24
 
 
 def evaluate(model: Path, data: Path, out: Path, *options: str) -> None:
-    """``sgrpo eval`` in a process of its own, greedy unless ``options`` say otherwise; an ended run stays as it is.
+    """Run ``sgrpo eval`` in its own process, greedy unless ``options`` say otherwise; a finished run is left as it is.
 
     What vLLM says goes to a log file beside ``out``.
     """

@@ -1,4 +1,4 @@
-"""What a toy run shows: training curves and one problem before and after, as PNG."""
+"""Plots of a toy run as PNG: training curves, and one problem before and after."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Run a command and leave nothing of it behind: not Ray, not vLLM, whatever ends it."""
+"""Runs a command and leaves no process of it behind, neither Ray's nor vLLM's, whatever ends it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""verl's replay buffer, asked more often: its two seconds between looks would be half of a toy step."""
+"""verl's replay buffer, polled more often: its interval of two seconds would be half of a toy step."""
 
 from typing import Any
 

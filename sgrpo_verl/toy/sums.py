@@ -1,4 +1,4 @@
-"""Chained sums, such as 3+5+7=?: a line adds one number."""
+"""Chained sums, such as 3+5+7=?: each line of a thought adds one number."""
 
 import random
 

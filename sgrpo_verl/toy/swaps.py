@@ -1,4 +1,4 @@
-"""Swapped digits, such as 3142:ab,cd,ac=?: a line swaps the digits at two of the places a, b, c, d."""
+"""Swapped digits, such as 3142:ab,cd,ac=?: each line of a thought swaps the digits at two of the places a, b, c, d."""
 
 import random
 

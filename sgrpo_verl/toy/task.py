@@ -110,7 +110,7 @@ class Task(ABC):
 
 
 def is_held_out(problem: Problem) -> bool:
-    """One problem in eight, always the same ones: in no lesson and in no training prompt."""
+    """Whether a problem is held out: one in eight, always the same, that no lesson and no training prompt has."""
     return zlib.crc32(problem.question.encode()) % 8 == 5
 
 

@@ -60,7 +60,7 @@ def lesson_batches(
 
 
 def lesson_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy of the labelled tokens; only they get logits, which weigh most in a small model."""
+    """Mean cross-entropy of the labelled tokens. Only they get logits, which take most of a small model's time."""
     hidden = model.model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     labels = batch["labels"][:, 1:]
     asked = labels != IGNORED

@@ -1,4 +1,4 @@
-"""One toy training: stock ``python -m verl.trainer.main_ppo`` in a process of its own, watched while it runs."""
+"""Runs one toy training, stock ``python -m verl.trainer.main_ppo`` in its own process, and shows its progress."""
 
 import shlex
 import sys
