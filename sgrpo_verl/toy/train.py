@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from sgrpo_verl.engine.log import last_error_in
 from sgrpo_verl.files import read_lines
@@ -49,10 +57,11 @@ def train(
     metrics_file, log = out / "metrics.jsonl", out / "train.log"
     (out / "command.txt").write_text(shlex.join(command) + "\n")
     verls = {"VERL_FILE_LOGGER_PATH": str(metrics_file), "VERL_PLATFORM": "cpu", "HYDRA_FULL_ERROR": "1"}
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    counts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with (
         log.open("w") as log_file,
-        Progress(*columns, TimeElapsedColumn(), console=console) as progress,
+        Progress(*counts, *times, console=console, speed_estimate_period=1800) as progress,  # seconds: steps are long
         processes.running(command, {**verls, **environment}, stdout=log_file.fileno()) as process,
     ):
         bar = progress.add_task("starting Ray, verl and vLLM", total=num_steps)
