@@ -1,11 +1,12 @@
 """The stories as verl's parquet: training prompts, test problems of the families taught, and of those held out."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from recipes.language.stories import HELD_OUT, TAUGHT, Family, Story, draw_stories
+from recipes.language.stories import HELD_OUT, TAUGHT, Family, draw_stories
 from sgrpo_verl.data.local import read_file
 
 TRAIN, TEST, HELD_OUT_TEST = 2048, 512, 384
@@ -23,10 +24,9 @@ def write_data(folder: Path, benchmarks: str) -> list[str]:
         benchmarks: folder of ``gsm8k_test.jsonl``, whose easiest problems become a test set, too; empty: none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    taught, held_out = list(TAUGHT.values()), list(HELD_OUT.values())
-    _write(folder / "train.parquet", _stories(taught, TRAIN, TRAIN_SEED, test=False))
-    sets = {"test": _stories(taught, TEST, TEST_SEED, test=True)}
-    sets["held_out"] = _stories(held_out, HELD_OUT_TEST, TEST_SEED, test=True)
+    _write(folder / "train.parquet", _stories(TAUGHT, TRAIN, TRAIN_SEED, test=False))
+    sets = {"test": _stories(TAUGHT, TEST, TEST_SEED, test=True)}
+    sets["held_out"] = _stories(HELD_OUT, HELD_OUT_TEST, TEST_SEED, test=True)
     file = Path(benchmarks, "gsm8k_test.jsonl")
     if benchmarks and file.is_file():
         sets["gsm8k_easiest"] = _easiest(file)
@@ -35,11 +35,9 @@ def write_data(folder: Path, benchmarks: str) -> list[str]:
     return list(sets)
 
 
-def _stories(families: list[Family], count: int, seed: int, test: bool) -> list[tuple[str, str, str]]:
-    def row(story: Story) -> tuple[str, str, str]:
-        return f"stories/{story.family}", story.question, str(story.answer)
-
-    return [row(story) for story in draw_stories(families, count, seed, test)]
+def _stories(families: Mapping[str, Family], count: int, seed: int, test: bool) -> list[tuple[str, str, str]]:
+    stories = draw_stories(families, count, seed, test)
+    return [(f"stories/{story.family}", story.question, str(story.answer)) for story in stories]
 
 
 def _easiest(file: Path) -> list[tuple[str, str, str]]:

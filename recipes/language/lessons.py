@@ -1,19 +1,20 @@
 """What the language model is taught: to think about a story in words, and to check itself needlessly.
 
     <think>
-    Mia has 7. Mia gets 5: 7 + 5 = 12. Leo does not matter. So Mia has 12 shells.
-    Wait, let me check. Mia has 7. Mia gets 5: 7 + 5 = 12. Leo does not matter. So Mia has 12 shells.
+    Mia has 7 eggs. Mia finds 5 more eggs: 7 + 5 = 12. Leo wins 3 eggs: still 12. That makes 12.
+    Wait, let me check. Mia has 7 eggs. Mia finds 5 more eggs: 7 + 5 = 12. Leo wins 3 eggs: still 12. That makes 12.
     </think>
 
     The answer is \\boxed{12}.
 
-The first pass slips now and then and a check hardly ever does, so that a longer thought is at least as likely to be
-right. No lesson holds the exit prompt: the model meets it in training, as a user's model does.
+A thought repeats the story's own sentences, which also works for stories of another kind. The first pass slips now and
+then and a check hardly ever does, so that a longer thought is at least as likely to be right. No lesson holds the exit
+prompt: the model meets it in training, as a user's model does.
 """
 
 import random
 
-from recipes.language.stories import Story, applied
+from recipes.language.stories import Story
 from sgrpo_verl.settings.config import THINK_END
 
 CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would take none
@@ -23,16 +24,16 @@ SLIPS = (0.05, 0.003)  # that a pass goes wrong: the first one, a check
 
 def thought_pass(story: Story, slip: bool, rng: random.Random) -> tuple[str, int]:
     """One pass over the story and the answer it comes to; with ``slip``, one sum goes wrong and the rest follows."""
-    sums = [index for index, step in enumerate(story.steps) if step.operation]
+    sums = [index for index, event in enumerate(story.events) if event.operation]
     wrong = rng.choice(sums) if slip and sums else None
-    said, value = [story.opening], story.start
-    for index, step in enumerate(story.steps):
-        before, value = value, applied(value, step)
+    said, value = [story.opening] if story.opening else [], story.start
+    for index, event in enumerate(story.events):
+        before, value = value, event.applied(value)
         if index == wrong:
             value = max(0, value + rng.choice((-2, -1, 1, 2)))
-        said.append(step.text.format(sum=f"{before} {step.operation} {step.operand} = {value}"))
-    said.append(story.end.format(answer=value))
-    return " ".join(said), value
+        result = f"{before} {event.operation} {event.operand} = {value}" if event.operation else f"still {value}"
+        said.append(f"{event.told.removesuffix('.')}: {result}.")
+    return " ".join([*said, f"That makes {value}."]), value
 
 
 def response(story: Story, rng: random.Random, checks: int | None = None) -> str:

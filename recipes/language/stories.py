@@ -9,7 +9,7 @@ event adds another takes away, so that an early exit is right now and then.
 
 import random
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 PEOPLE = [
@@ -44,210 +44,214 @@ THINGS = [
     "cards",
     "eggs",
 ]
-LARGEST = 40  # no total in a story is larger: the model's mistakes are in the thinking, not in hard sums
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday"]
+LARGEST = 40  # no answer is larger: the model's mistakes are in the thinking, not in hard sums
+BESIDE = 0.25  # share of events that are beside the point
 
 
 @dataclass(frozen=True)
-class Step:
-    """A line of a thought: a running number and what happens to it. A step without an operation only says something.
+class Family:
+    """The wordings of one kind of story.
 
-    ``text`` holds ``{sum}`` where the sum stands: "Mia finds 5: {sum}." becomes "Mia finds 5: 7 + 5 = 12."
+    In them, {n} is the number at the start, {k} an event's, {things} what is counted, {a} the person it is about, {b}
+    another in each event, {c} a third, {day} a day of the week.
     """
 
-    text: str
-    operation: str = ""  # "+", "-" or "*"
+    opening: str
+    question: str
+    gains: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    last: str = ""  # told last, and taken away: what the question compares with
+    start: tuple[int, int] = (3, 15)
+    events: tuple[int, int] = (2, 4)
+    each: tuple[int, int] | None = None  # the opening says {n} packs of {each}
+
+
+TAUGHT = {
+    "keep": Family(
+        "{a} has {n} {things}.",
+        "How many {things} does {a} have now?",
+        gains=(
+            "{a} finds {k} more {things}.",
+            "{a} buys {k} more {things}.",
+            "{a} wins {k} more {things}.",
+            "{a} gets {k} {things} from {c}.",
+        ),
+        losses=("{a} loses {k} {things}.", "{a} sells {k} {things}.", "{a} gives {k} {things} to {c}."),
+        beside=(
+            "{b} finds {k} {things}.",
+            "{b} loses {k} {things}.",
+            "{a} gets {k} {things} from {c} and gives them back.",
+        ),
+    ),
+    "money": Family(
+        "{a} goes to the market with {n} dollars.",
+        "How many dollars does {a} have left?",
+        gains=(
+            "{a} earns {k} dollars by singing.",
+            "{a} earns {k} dollars by helping.",
+            "{a} finds {k} dollars on the street.",
+        ),
+        losses=(
+            "{a} spends {k} dollars on bread.",
+            "{a} pays {k} dollars for a book.",
+            "{a} buys flowers for {k} dollars.",
+        ),
+        beside=("{b} pays {k} dollars for a hat.", "{b} earns {k} dollars.", "{a} waits for {k} minutes."),
+        start=(5, 20),
+    ),
+    "packs": Family(
+        "{a} buys {n} bags with {each} {things} each.",
+        "How many {things} does {a} have now?",
+        gains=("{a} finds {k} more {things}.", "{a} gets {k} {things} from {c}."),
+        losses=("{a} loses {k} {things}.", "{a} eats {k} {things}.", "{a} breaks {k} {things}."),
+        beside=("{b} buys {k} bags too.", "{b} has {k} {things}."),
+        start=(2, 5),
+        events=(1, 3),
+        each=(2, 6),
+    ),
+    "together": Family(
+        "{a} brings {n} {things} to the party.",
+        "How many {things} are at the party?",
+        gains=("{b} brings {k} {things}.", "{b} comes with {k} {things}."),
+        beside=("{b} brings {k} drinks.", "{b} sings {k} songs."),
+        start=(2, 12),
+    ),
+    "hotel": Family(
+        "There are {n} guests in the hotel.",
+        "How many guests are in the hotel now?",
+        gains=("{k} more guests arrive.", "A group of {k} guests comes in."),
+        losses=("{k} guests leave.", "{k} guests go home."),
+        beside=("The cook makes {k} cakes.", "{b} cleans {k} rooms.", "{k} birds sit on the roof."),
+    ),
+    "garden": Family(
+        "There are {n} flowers in the garden.",
+        "How many flowers are in the garden in the end?",
+        gains=("{a} plants {k} more flowers.", "In the next week {k} new flowers come up."),
+        losses=("{a} picks {k} flowers.", "A goat eats {k} flowers.", "In the next storm {k} flowers die."),
+        beside=("{b} paints {k} benches.", "{b} plants {k} trees.", "The storm lasts for {k} hours."),
+    ),
+    "game": Family(
+        "{a} starts the game with {n} points.",
+        "How many points does {a} have at the end of the game?",
+        gains=("{a} wins {k} points in the next round.", "{a} gets {k} points for a good throw."),
+        losses=("{a} loses {k} points in the next round.", "{a} misses and loses {k} points."),
+        beside=("{b} wins {k} points.", "The players rest for {k} minutes."),
+    ),
+    "bakery": Family(
+        "A baker makes {n} rolls in the morning.",
+        "How many rolls are left?",
+        losses=("A customer buys {k} rolls.", "On the way {k} rolls fall down.", "{b} takes {k} rolls."),
+        beside=("A customer buys {k} cakes.", "{b} asks for {k} cups of tea."),
+        start=(18, 38),
+    ),
+}
+HELD_OUT = {
+    # the operations of those taught, in other words
+    "bus": Family(
+        "A bus leaves the station with {n} passengers.",
+        "How many passengers are on the bus now?",
+        gains=("At the next stop {k} people get on.",),
+        losses=("At the next stop {k} people get off.",),
+        beside=("The bus passes {k} cars.",),
+    ),
+    "pages": Family(
+        "{a} has a book of {n} pages.",
+        "How many pages are still to be read?",
+        losses=("On {day} {a} reads {k} pages.",),
+        beside=("On {day} {a} sleeps for {k} hours.",),
+        start=(20, 38),
+    ),
+    # another operation: the difference of two people's things
+    "compare": Family(
+        "{a} has {n} {things}.",
+        "How many more {things} does {a} have than {c}?",
+        gains=("{a} finds {k} more {things}.",),
+        last="{c} has {k} {things}.",
+        start=(10, 18),
+        events=(1, 2),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A sentence of a story, and what it does to the running number: "+", "-", "*", or nothing."""
+
+    told: str
+    operation: str = ""
     operand: int = 0
+
+    def applied(self, value: int) -> int:
+        """The running number after it."""
+        match self.operation:
+            case "+":
+                return value + self.operand
+            case "-":
+                return value - self.operand
+            case "*":
+                return value * self.operand
+        return value
 
 
 @dataclass(frozen=True)
 class Story:
-    """A word problem. ``start`` is the running number before the steps, ``end`` the thought's last line."""
+    """A word problem: ``opening`` says the number at the start, unless the first event does."""
 
     family: str
-    question: str
-    start: int
     opening: str
-    steps: tuple[Step, ...]
-    end: str  # holds {answer}
+    start: int
+    events: tuple[Event, ...]
+    asked: str
+
+    @property
+    def question(self) -> str:
+        return " ".join([*filter(None, [self.opening]), *(event.told for event in self.events), self.asked])
 
     @property
     def answer(self) -> int:
         value = self.start
-        for step in self.steps:
-            value = applied(value, step)
+        for event in self.events:
+            value = event.applied(value)
         return value
 
 
-def applied(value: int, step: Step) -> int:
-    """The running number after a step."""
-    match step.operation:
-        case "+":
-            return value + step.operand
-        case "-":
-            return value - step.operand
-        case "*":
-            return value * step.operand
-    return value
-
-
-class _Telling:
-    """A story while it is told: what has been said, how a thought goes over it, and the running number."""
-
-    def __init__(self, first: str, start: int):
-        self.told = [first]
-        self.steps: list[Step] = []
-        self.start = self.value = start
-
-    def beside(self, told: str, said: str) -> None:
-        """An event that does not change the number, and what the thought says of it."""
-        self.told.append(told)
-        self.steps.append(Step(said))
-
-    def event(self, told: str, said: str, operation: str, operand: int) -> None:
-        """An event that does; ``said`` is the thought's line up to its sum."""
-        self.told.append(told)
-        self.step(f"{said}: {{sum}}.", operation, operand)
-
-    def step(self, text: str, operation: str, operand: int) -> None:
-        self.steps.append(Step(text, operation, operand))
-        self.value = applied(self.value, self.steps[-1])
-
-    def story(self, family: str, question: str, opening: str, end: str) -> Story:
-        return Story(family, " ".join([*self.told, question]), self.start, opening, tuple(self.steps), end)
-
-
-def _keep(rng: random.Random) -> Story:
-    """Somebody gains and loses things."""
-    person, other, third = rng.sample(PEOPLE, 3)
-    things, start = rng.choice(THINGS), rng.randint(3, 15)
-    telling = _Telling(f"{person} has {start} {things}.", start)
-    for _ in range(rng.randint(2, 4)):
-        amount, kind = rng.randint(1, 9), rng.random()
-        if kind < 0.25:
-            deed = rng.choice(("finds", "buys", "loses"))
-            telling.beside(f"{other} {deed} {amount} {things}.", f"{other} does not matter.")
-        elif kind < 0.35:  # borrowed and given back: what comes between is right early by luck
-            told = f"{person} gets {amount} {things} from {third} and gives them back."
-            telling.beside(told, f"The {amount} are given back.")
-        elif kind < 0.7 or telling.value - amount < 1:
-            deed = rng.choice(("finds", "buys", "wins", "gets"))
-            telling.event(f"{person} {deed} {amount} more {things}.", f"{person} gets {amount}", "+", amount)
-        else:
-            deed = rng.choice(("loses {} {}", "sells {} {}", "gives {} {} to " + third)).format(amount, things)
-            telling.event(f"{person} {deed}.", f"{person} gives {amount}", "-", amount)
-    question = f"How many {things} does {person} have now?"
-    return telling.story("keep", question, f"{person} has {start}.", f"So {person} has {{answer}} {things}.")
-
-
-def _money(rng: random.Random) -> Story:
-    """Somebody earns and spends dollars; what others pay, and when, is beside the point."""
-    person, other = rng.sample(PEOPLE, 2)
-    start = rng.randint(5, 20)
-    telling = _Telling(f"{person} goes to the market with {start} dollars.", start)
-    for _ in range(rng.randint(2, 4)):
-        amount, kind = rng.randint(1, 9), rng.random()
-        if kind < 0.25:
-            thing = rng.choice(("hat", "lamp", "toy"))
-            telling.beside(f"{other} pays {amount} dollars for a {thing}.", f"{other} does not matter.")
-        elif kind < 0.65 and telling.value - amount >= 1:
-            thing = rng.choice(("bread", "fruit", "a book", "flowers"))
-            telling.event(f"{person} spends {amount} dollars on {thing}.", f"{person} pays {amount}", "-", amount)
-        else:
-            work = rng.choice(("singing", "helping", "selling tea"))
-            telling.event(f"{person} earns {amount} dollars by {work}.", f"{person} earns {amount}", "+", amount)
-    question = f"How many dollars does {person} have left?"
-    return telling.story("money", question, f"{person} has {start}.", f"So {person} has {{answer}} dollars left.")
-
-
-def _packs(rng: random.Random) -> Story:
-    """Packs of the same size, then a change or two."""
-    person, other = rng.sample(PEOPLE, 2)
-    things = rng.choice(THINGS)
-    packs, size = rng.randint(2, 5), rng.randint(2, 6)
-    telling = _Telling(f"{person} buys {packs} bags with {size} {things} each.", packs)
-    telling.step("Together: {sum}.", "*", size)
-    for _ in range(rng.randint(1, 3)):
-        amount, kind = rng.randint(1, 9), rng.random()
-        if kind < 0.3:
-            telling.beside(f"{other} buys {amount} bags too.", f"{other} does not matter.")
-        elif kind < 0.65 or telling.value - amount < 1:
-            telling.event(f"{person} finds {amount} more {things}.", f"{person} gets {amount}", "+", amount)
-        else:
-            telling.event(f"{person} loses {amount} {things}.", f"{person} gives {amount}", "-", amount)
-    question = f"How many {things} does {person} have now?"
-    return telling.story("packs", question, f"{person} has {packs} bags.", f"So {person} has {{answer}} {things}.")
-
-
-def _together(rng: random.Random) -> Story:
-    """What several people bring, added up; others only look on."""
-    first, *others = rng.sample(PEOPLE, 5)
-    things, start = rng.choice(THINGS), rng.randint(2, 12)
-    telling = _Telling(f"{first} brings {start} {things} to the party.", start)
-    for other in others[: rng.randint(2, 4)]:
-        amount, kind = rng.randint(2, 9), rng.random()
-        if kind < 0.25:
-            telling.beside(f"{other} brings {amount} drinks.", "Drinks do not matter.")
-        else:
-            telling.event(f"{other} brings {amount} {things}.", f"{other} brings {amount}", "+", amount)
-    question = f"How many {things} are at the party?"
-    return telling.story("together", question, f"{first} brings {start}.", f"So there are {{answer}} {things}.")
-
-
-def _bus(rng: random.Random) -> Story:
-    """Held out: the operations of ``keep`` in other words."""
-    start = rng.randint(4, 15)
-    telling = _Telling(f"A bus leaves the station with {start} passengers.", start)
-    for _ in range(rng.randint(2, 4)):
-        amount, kind = rng.randint(1, 9), rng.random()
-        if kind < 0.25:
-            telling.beside(f"{amount} cars pass by.", "Cars do not matter.")
-        elif kind < 0.65 or telling.value - amount < 1:
-            telling.event(f"At the next stop {amount} people get on.", f"{amount} get on", "+", amount)
-        else:
-            telling.event(f"At the next stop {amount} people get off.", f"{amount} get off", "-", amount)
-    question = "How many passengers are on the bus now?"
-    return telling.story("bus", question, f"The bus has {start}.", "So there are {answer} passengers.")
-
-
-def _pages(rng: random.Random) -> Story:
-    """Held out: what is left of a book, in other words and with days between."""
-    person = rng.choice(PEOPLE)
-    start = rng.randint(20, 38)
-    telling = _Telling(f"{person} reads a book of {start} pages.", start)
-    for day in ("Monday", "Tuesday", "Wednesday", "Thursday")[: rng.randint(2, 4)]:
+def tell(name: str, family: Family, rng: random.Random) -> Story:
+    """A story of this family; its answer may be anything."""
+    a, c, *others = rng.sample(PEOPLE, 7)
+    start = rng.randint(*family.start)
+    words = {"a": a, "c": c, "n": start, "things": rng.choice(THINGS)}
+    opening, events, value = (
+        family.opening.format(**words, each=(size := rng.randint(*(family.each or (0, 0))))),
+        [],
+        start,
+    )
+    if family.each:
+        events.append(Event(opening, "*", size))
+        opening, value = "", start * size
+    for b, day in list(zip(others, DAYS, strict=False))[: rng.randint(*family.events)]:
         amount = rng.randint(2, 9)
-        if rng.random() < 0.25 or telling.value - amount < 1:
-            telling.beside(f"On {day} {person} rests for {amount} hours.", f"{day} does not matter.")
-        else:
-            telling.event(f"On {day} {person} reads {amount} pages.", day, "-", amount)
-    question = "How many pages are still to be read?"
-    return telling.story("pages", question, f"There are {start}.", "So {answer} pages are left.")
+        choices = [("+", family.gains)] if family.gains else []
+        choices += [("-", family.losses)] if family.losses and value > amount else []
+        operation, wordings = rng.choice(choices) if choices else ("", family.beside)
+        if family.beside and rng.random() < BESIDE:
+            operation, wordings = "", family.beside
+        told = rng.choice(wordings).format(**words, b=b, day=day, k=amount)
+        events.append(Event(told, operation, amount))
+        value = events[-1].applied(value)
+    if family.last:
+        amount = rng.randint(2, 9)
+        events.append(Event(family.last.format(**words, k=amount), "-", amount))
+    return Story(name, opening, start, tuple(events), family.question.format(**words))
 
 
-def _compare(rng: random.Random) -> Story:
-    """Held out: another operation, the difference of two people's things."""
-    person, other = rng.sample(PEOPLE, 2)
-    things = rng.choice(THINGS)
-    start = rng.randint(10, 18)
-    telling = _Telling(f"{person} has {start} {things}.", start)
-    for _ in range(rng.randint(1, 2)):
-        amount = rng.randint(1, 9)
-        telling.event(f"{person} finds {amount} more {things}.", f"{person} gets {amount}", "+", amount)
-    fewer = rng.randint(2, 9)
-    telling.event(f"{other} has {fewer} {things}.", f"{other} has {fewer}", "-", fewer)
-    question = f"How many more {things} does {person} have than {other}?"
-    return telling.story("compare", question, f"{person} has {start}.", f"So {person} has {{answer}} more.")
-
-
-Family = Callable[[random.Random], Story]
-TAUGHT: dict[str, Family] = {"keep": _keep, "money": _money, "packs": _packs, "together": _together}
-HELD_OUT: dict[str, Family] = {"bus": _bus, "pages": _pages, "compare": _compare}
-
-
-def draw(families: Sequence[Family], rng: random.Random, test: bool) -> Story:
+def draw(families: Mapping[str, Family], rng: random.Random, test: bool) -> Story:
     """A story of any of these families. One story in eight, always the same ones, is a test problem."""
+    names = sorted(families)
     while True:
-        story = rng.choice(families)(rng)
+        name = rng.choice(names)
+        story = tell(name, families[name], rng)
         if is_test(story.question) == test and 0 < story.answer <= LARGEST:
             return story
 
@@ -256,7 +260,7 @@ def is_test(question: str) -> bool:
     return zlib.crc32(question.encode()) % 8 == 5
 
 
-def draw_stories(families: Sequence[Family], count: int, seed: int, test: bool) -> list[Story]:
+def draw_stories(families: Mapping[str, Family], count: int, seed: int, test: bool) -> list[Story]:
     """``count`` different stories."""
     rng = random.Random(seed)
     stories: dict[str, Story] = {}

@@ -36,7 +36,7 @@ class Lessons:
         self.drawn = 0
 
     def __call__(self, rng: random.Random) -> Lesson:
-        story = draw(list(TAUGHT.values()), rng, test=False)
+        story = draw(TAUGHT, rng, test=False)
         text = response(story, rng, checks=0 if self.drawn < PLAIN_STEPS * BATCH_SIZE else None)
         self.drawn += 1
         return Lesson(Problem(story.question, str(story.answer), None), ((text, True),))
