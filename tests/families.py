@@ -7,6 +7,7 @@ do not cut where tokens do.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen3Config
@@ -57,7 +58,7 @@ class Family:
             tokenizer_object=tokenizer, chat_template=self.template, clean_up_tokenization_spaces=False, **self.special
         )
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: Path, **shape: Any) -> Path:
         """A tiny model with random weights, and its tokenizer."""
         return write_random_model(
             folder,
@@ -70,6 +71,7 @@ class Family:
             num_key_value_heads=1,
             max_position_embeddings=1024,
             tie_word_embeddings=False,
+            **shape,
         )
 
 

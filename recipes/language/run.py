@@ -34,7 +34,7 @@ NUM_STEPS, SAVE_EVERY = 24, 4
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
 DECODING = {
     "greedy": ("--temperature", "0", "--top-p", "1"),
-    "sampled": ("--temperature", "1", "--top-p", "1", "--samples", "2"),
+    "sampled": ("--temperature", "1", "--top-p", "1"),
 }
 console = Console()
 

@@ -15,7 +15,8 @@ from tests.families import SMOLLM2
 
 def test_two_steps_on_a_small_llama_whose_think_tags_are_plain_text(tmp_path):
     """With random weights no thought is closed and no answer is right, so a reward function tosses a coin."""
-    model = SMOLLM2.save(tmp_path / "model")
+    # As in SmolLM2, every logit is a word's: verl masks the others, and of random weights they are as likely.
+    model = SMOLLM2.save(tmp_path / "model", vocab_size=len(SMOLLM2.tokenizer()))
     write_data(tmp_path / "data", "")
     folder = tmp_path / "run"
     folder.mkdir()
