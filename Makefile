@@ -52,8 +52,9 @@ test-unit: $(READY)
 	$(BIN)/python -m pytest tests/unit
 
 # Two files of tests at a time, the longest first: most of the time goes into starting main_ppo, which leaves a core idle.
+# One OpenMP thread for each: with more threads than cores, they wait for each other.
 test: check
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-pinned: $(PINNED)/.ready
 	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/unit tests/integration/test_packed.py tests/integration/test_recipes.py
