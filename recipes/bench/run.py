@@ -30,7 +30,7 @@ from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.train import train, training_command
 
 LAYOUTS = ("GRPO", "rows", "unpadded", "packed", "plain")
-THOUGHTS = "512,1024,2048,4096,8192"
+THOUGHTS = "512,2048,8192"
 LONGEST_OF_ROWS = 4096  # beyond, only packed and plain: rows would take minutes
 ONCE = ("--repeats", "0")
 LARGE_VOCABULARY = 8_192  # where logits weigh most
