@@ -30,7 +30,7 @@ from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
-NUM_STEPS, SAVE_EVERY = 24, 4
+NUM_STEPS, SAVE_EVERY = 16, 4
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
 DECODING = {
     "greedy": ("--temperature", "0", "--top-p", "1"),
