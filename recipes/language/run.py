@@ -65,7 +65,7 @@ def main(
         model = _trained(variant, seed, num_steps, taught, out, folder)
         _evaluate(model, out, folder, tests)
         console.print(f"{(time.monotonic() - started) / 60:.0f} min since the start")
-    report.write(out, [(variant, seed) for variant, seed in runs], tests, console)
+    report.write(out, tests, console)
 
 
 def _chosen(names: str) -> list[Variant]:
