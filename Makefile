@@ -1,6 +1,7 @@
 # Everything runs in .venv, made here; nothing else on the machine is touched. It is made with the first of python3.12,
 # python3.11 and python3 that fits, or with PYTHON=…
 SEED ?= 0
+TEST_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -14,7 +15,7 @@ help:
 	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU (see recipes/language)"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves"
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; four minutes"
-	@echo "make test       set up, then lint, types and all tests"
+	@echo "make test       set up, then lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB)"
 	@echo "make test-unit  the tests that start no verl process"
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest"
 	@echo "make check      lint, format and types"
@@ -54,7 +55,7 @@ test-unit: $(READY)
 # Two files of tests at a time, the longest first: most of the time goes into starting main_ppo, which leaves a core idle.
 # One OpenMP thread for each: with more threads than cores, they wait for each other.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-pinned: $(PINNED)/.ready
 	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/unit tests/integration/test_packed.py tests/integration/test_recipes.py
