@@ -49,7 +49,7 @@ def make_batch(layout: str, thought: int, answer: int, prompts: int, vocabulary:
     return batch_of(rows, vocabulary, numbers, **options)
 
 
-def layers_alone(model: Path, batch: TensorDict) -> float:
+def layers_alone(model: Path, batch: TensorDict, repeats: int) -> list[float]:
     """Seconds of the model's layers, forward and backward, on all rows packed; without logits, loss or FSDP."""
     decoder = AutoModelForCausalLM.from_pretrained(
         model, dtype=torch.float32, attn_implementation=PACKED_ATTENTION
@@ -60,7 +60,10 @@ def layers_alone(model: Path, batch: TensorDict) -> float:
         "position_ids": packing.position_ids.values()[None],
         "attention_mask": packing.visible,
     }
-    return _timed(lambda: decoder(**given, use_cache=False).last_hidden_state.mean().backward())
+    # Gradients add up in the memory of the first repeat.
+    return [
+        _timed(lambda: decoder(**given, use_cache=False).last_hidden_state.mean().backward()) for _ in range(repeats)
+    ]
 
 
 def main(
@@ -101,7 +104,7 @@ def main(
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         torch.distributed.destroy_process_group()
         packs = layout in ("packed", "plain")
-        layers = [layers_alone(model, batch) for _ in range(repeats + 1)] if packs else [float("nan")]
+        layers = layers_alone(model, batch, 2 * repeats + 1) if packs else [float("nan")]
     figures = {
         "layout": layout,
         "thought": thought,
