@@ -1,6 +1,6 @@
 """Five optimizer steps of stock main_ppo with rows, packed, and without old_log_prob: how far apart the weights end.
 
-Sampling is greedy, so that both runs see the same rollouts for as long as their weights agree.
+Every request has a seed that its prompt gives it, so that the runs sample the same for as long as their weights agree.
 """
 
 from pathlib import Path
@@ -60,12 +60,14 @@ def _train(model: Path, data: dict[str, Path], folder: Path, chosen: tuple[str, 
         "data.max_response_length=512",
         f"actor_rollout_ref.actor.optim.lr={LEARNING_RATE}",
         "actor_rollout_ref.actor.optim.lr_scheduler_type=constant",
-        "actor_rollout_ref.rollout.top_k=1",
+        "actor_rollout_ref.rollout.enable_chunked_prefill=false",  # vLLM on the CPU cannot split a seeded request
+        "actor_rollout_ref.rollout.max_num_batched_tokens=8192",
         "reward.custom_reward_function.path=pkg://recipes.bench.model",
         f"trainer.rollout_data_dir={folder}/rollouts",
     ]
     console.rule(f"{STEPS} steps, {folder.name}")
-    return train(command, folder, STEPS, console, PYTHONPATH=str(Path(__file__).parents[2]))[1]
+    probe = {"VERL_USE_EXTERNAL_MODULES": "recipes.bench.probe", "SGRPO_BENCH_SEEDS": "1"}
+    return train(command, folder, STEPS, console, PYTHONPATH=str(Path(__file__).parents[2]), **probe)[1]
 
 
 def _rollouts(folder: Path) -> list[list[tuple[str, float]]]:

@@ -2,11 +2,13 @@
 
 ``SGRPO_BENCH_EXITS=FILE`` notes of every exit what the server had of its prompt. ``SGRPO_BENCH_LENGTHS=mean`` gives
 every thought a length of its own from a long tail, the same in every run; ``SGRPO_BENCH_ALONE=1`` takes no exits.
+``SGRPO_BENCH_SEEDS=1`` seeds every request by its prompt, so that runs with the same weights sample the same.
 """
 
 import json
 import os
 import random
+import zlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -32,6 +34,14 @@ def _install(agent_loop: ModuleType) -> None:
 
     if os.environ.get("SGRPO_BENCH_ALONE"):
         wrapt.wrap_function_wrapper(agent_loop, f"{name}._exit_positions", lambda *_: [])
+
+    if os.environ.get("SGRPO_BENCH_SEEDS"):
+
+        async def seeded(wrapped: Callable, _: Any, args: tuple, kwargs: dict) -> Any:
+            seed = zlib.crc32(json.dumps(list(kwargs["prompt_ids"])).encode())
+            return await wrapped(*args, **kwargs | {"sampling_params": {**kwargs["sampling_params"], "seed": seed}})
+
+        wrapt.wrap_function_wrapper(agent_loop, "_OneRequestId.generate", seeded)
 
     if path := os.environ.get("SGRPO_BENCH_EXITS"):
 
