@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from recipes.bench.model import BYPASS, S_GRPO
+from recipes.bench.model import BYPASS, MAX_POSITIONS, S_GRPO
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.tasks import TASKS
@@ -61,7 +61,7 @@ def _train(model: Path, data: dict[str, Path], folder: Path, chosen: tuple[str, 
         f"actor_rollout_ref.actor.optim.lr={LEARNING_RATE}",
         "actor_rollout_ref.actor.optim.lr_scheduler_type=constant",
         "actor_rollout_ref.rollout.enable_chunked_prefill=false",  # vLLM on the CPU cannot split a seeded request
-        "actor_rollout_ref.rollout.max_num_batched_tokens=8192",
+        f"actor_rollout_ref.rollout.max_num_batched_tokens={MAX_POSITIONS}",
         "reward.custom_reward_function.path=pkg://recipes.bench.model",
         f"trainer.rollout_data_dir={folder}/rollouts",
     ]
