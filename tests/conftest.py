@@ -38,8 +38,7 @@ def reasoner(tmp_path_factory) -> Path:
     from sgrpo_verl.toy.tasks import TASKS
     from sgrpo_verl.toy.teach import teach
 
-    several = "PYTEST_XDIST_WORKER" in os.environ
-    shared = tmp_path_factory.getbasetemp().parent if several else tmp_path_factory.mktemp("reasoner")
-    model = shared / "reasoner-model"
+    own = tmp_path_factory.getbasetemp()
+    model = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "reasoner-model"
     with FileLock(f"{model}.lock"):
         return model if model.exists() else teach(model, TASKS["sums"], steps=600)

@@ -221,12 +221,9 @@ def tell(name: str, family: Family, rng: random.Random) -> Story:
     """A story of this family; its answer may be anything."""
     a, c, *others = rng.sample(PEOPLE, 7)
     start = rng.randint(*family.start)
-    words = {"a": a, "c": c, "n": start, "things": rng.choice(THINGS)}
-    opening, events, value = (
-        family.opening.format(**words, each=(size := rng.randint(*(family.each or (0, 0))))),
-        [],
-        start,
-    )
+    size = rng.randint(*(family.each or (1, 1)))
+    words = {"a": a, "c": c, "n": start, "each": size, "things": rng.choice(THINGS)}
+    opening, events, value = family.opening.format(**words), [], start
     if family.each:
         events.append(Event(opening, "*", size))
         opening, value = "", start * size

@@ -32,8 +32,8 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     out.mkdir(parents=True, exist_ok=True)
     result = table(lines, benchmarks)
     print_whole(console, result)
-    (out / "table.md").write_text(_markdown(result))
-    _write_csv(lines, benchmarks, out / "table.csv")
+    (out / "table.md").write_text(markdown(result))
+    write_csv(lines, benchmarks, out / "table.csv")
     from sgrpo_verl.eval import plots
 
     plots.plot_accuracy_against_tokens(lines, benchmarks, out / "compare.png")
@@ -110,7 +110,8 @@ def table(lines: Sequence[Line], benchmarks: Sequence[str]) -> Table:
     return result
 
 
-def _markdown(result: Table) -> str:
+def markdown(result: Table) -> str:
+    """The table in Markdown, and below it what its changes and tokens are."""
     text = io.StringIO()
     result.box = box.MARKDOWN
     print_whole(Console(file=text, color_system=None), result)
@@ -122,7 +123,7 @@ def _markdown(result: Table) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip()) + f"\n\n{note}\n"
 
 
-def _write_csv(lines: Sequence[Line], benchmarks: Sequence[str], file: Path) -> None:
+def write_csv(lines: Sequence[Line], benchmarks: Sequence[str], file: Path) -> None:
     """One record a line and benchmark, and one for the average (benchmark ``average``)."""
     with file.open("w", newline="") as opened:
         writer = csv.writer(opened)

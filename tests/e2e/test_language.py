@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 from recipes.language.data import write_data
 from recipes.language.run import training_command
 from recipes.language.variants import EXITS, variants
-from sgrpo_verl.files import read_lines
+from sgrpo_verl.eval.show import read_groups
 from sgrpo_verl.settings.config import EXIT_PROMPT
 from sgrpo_verl.toy.train import train
 from tests.conftest import ROOT
@@ -35,12 +35,12 @@ def test_two_steps_on_a_small_llama_whose_think_tags_are_plain_text(tmp_path):
         assert abs(step["actor/ppo_kl"]) < 0.01, "and the actor's are the same"
         assert step["actor/grad_norm"] > 0
         assert step["sgrpo/groups"] == 8
-    rows = [row for row in read_lines(folder / "rollouts" / "1.jsonl") if not row["uid"].startswith("pad")]
-    exits = [row for row in rows if row["exit_index"]]
-    assert len({row["uid"].rsplit("_", 2)[0] for row in rows}) == 8
-    assert len(rows) - len(exits) == 8
+    groups = list(read_groups(folder / "rollouts" / "1.jsonl").values())
+    assert len(groups) == 8
+    assert all(full["exit_index"] is None for *_, full in groups)
+    exits = [row for *rows, _ in groups for row in rows]
     assert len(exits) > 8 * (EXITS - 1)
-    assert all(EXIT_PROMPT in row["output"] for row in exits)
+    assert all(row["exit_index"] and EXIT_PROMPT in row["output"] for row in exits)
     before = AutoModelForCausalLM.from_pretrained(model).state_dict()
     after = AutoModelForCausalLM.from_pretrained(trained).state_dict()
     assert any((after[name] != weights).any() for name, weights in before.items())

@@ -45,7 +45,7 @@ def test_lessons_check_as_often_as_they_are_told_and_never_hold_the_exit_prompt(
             thought, answer = text.split(THINK_END)
             assert thought.count(CHECK) == checks
             assert EXIT_PROMPT.split(THINK_END)[0].strip() not in text
-            if f"That makes {story.answer}.\n" == thought[-len(f"That makes {story.answer}.\n") :]:
+            if thought.endswith(f"That makes {story.answer}.\n"):
                 assert compute_score("stories", f"{thought}{THINK_END}{answer}", str(story.answer)) == 1.0
 
 
