@@ -9,7 +9,7 @@ import pandas as pd
 from recipes.language.stories import HELD_OUT, TAUGHT, Family, draw_stories
 from sgrpo_verl.data.local import read_file
 
-TRAIN, TEST, HELD_OUT_TEST = 2048, 512, 384
+TRAIN, TEST, HELD_OUT_TEST = 2048, 512, 256
 TRAIN_SEED, TEST_SEED = 1, 2  # the lessons are drawn with the teaching's own
 EASIEST = 64  # of GSM8K: those with the fewest calculations
 

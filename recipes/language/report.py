@@ -32,14 +32,15 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
         }
         means = [_mean(title, group) for title, group in lines.items()]
         parts = []
-        for test in tests:
+        for test in [test for test in tests if test in means[0].scores]:
             result = compare.table(means, [test])
             console.rule(f"{test}, {kind}")
             print_whole(console, result)
             parts.append(f"**{test}**\n\n{compare.markdown(result)}")
             plot_accuracy_against_tokens(means, [test], out / f"{kind}_{test}.png")
         (out / f"{kind}.md").write_text("\n".join(parts))
-        compare.write_csv([line for group in lines.values() for line in group], tests, out / f"{kind}.csv")
+        every = [line for group in lines.values() for line in group]
+        compare.write_csv(every, list(means[0].scores), out / f"{kind}.csv")
     plot_curves(out, [variant for variant in variants().values() if variant.title in runs], out / "curves.png")
     checks = {f"{run.relative_to(out)}": checks_of(run) for group in runs.values() for run in group}
     (out / "checks.json").write_text(json.dumps(checks, indent=2) + "\n")

@@ -26,16 +26,15 @@ from recipes.language.teach import fast_bfloat16
 from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.compare import compare
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
-NUM_STEPS, SAVE_EVERY = 16, 4
+NUM_STEPS, SAVE_EVERY = 12, 4
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
-DECODING = {
-    "greedy": ("--temperature", "0", "--top-p", "1"),
-    "sampled": ("--temperature", "1", "--top-p", "1"),
-}
+TEMPERATURE = {"greedy": 0, "sampled": 1}
+CAPS = "16,32,48,64,96,128,192"  # on the tokens of a thought; one pass takes about 60
 console = Console()
 
 
@@ -65,6 +64,8 @@ def main(
         model = _trained(variant, seed, num_steps, taught, out, folder)
         _evaluate(model, out, folder, tests)
         console.print(f"{(time.monotonic() - started) / 60:.0f} min since the start")
+    if (out / "sgrpo" / "seed0").is_dir():
+        _budgets_and_truncation(taught, out, tests)
     report.write(out, tests, console)
 
 
@@ -92,13 +93,32 @@ def _data_type() -> str:
 
 
 def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
-    """Greedy and sampled, on every test set; an interrupted run is resumed."""
-    for name, decoding in DECODING.items():
-        if (run / name / "summary.json").exists():
-            continue
-        console.print(f"[bold]evaluating[/] {run.relative_to(out)}, {name} (log: {run / name}.log)")
-        limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS), "--dtype", _data_type())
-        evaluate(model, out / "data", run / name, "--benchmarks", ",".join(tests), *decoding, *limits)
+    """Greedy on every test set; sampled, which takes vLLM twice as long on a CPU, on the first."""
+    _run_eval(model, out, run / "greedy", tests, TEMPERATURE["greedy"])
+    _run_eval(model, out, run / "sampled", tests[:1], TEMPERATURE["sampled"])
+
+
+def _run_eval(model: Path, out: Path, run: Path, tests: Sequence[str], temperature: int, *options: str) -> None:
+    """``sgrpo eval`` with this recipe's limits; a finished run is left as it is, an interrupted one is resumed."""
+    if (run / "summary.json").exists():
+        return
+    console.print(f"[bold]evaluating[/] {run.relative_to(out)} (log: {run}.log)")
+    decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", _data_type())
+    limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS))
+    evaluate(model, out / "data", run, "--benchmarks", ",".join(tests), *decoding, *limits, *options)
+
+
+def _budgets_and_truncation(taught: Path, out: Path, tests: Sequence[str]) -> None:
+    """Untrained and S-GRPO under caps on the thought; the untrained thought cut where S-GRPO's ends. All greedy."""
+    sgrpo, cut = out / "sgrpo" / "seed0", out / "truncation" / "untrained, cut"
+    budgets = {"untrained": taught, "S-GRPO": sgrpo / "model"}
+    for name, model in budgets.items():
+        _run_eval(model, out, out / "budgets" / name, tests[:1], 0, "--method", "budget", "--caps", CAPS)
+    compare([out / "budgets" / name for name in budgets], [], out / "budgets", console)
+    like = ("--method", "truncate-like", "--truncate-like", str(sgrpo / "greedy"))
+    _run_eval(taught, out, cut, tests, 0, *like)
+    labels = ("untrained", "S-GRPO", "untrained, cut at S-GRPO's lengths")
+    compare([out / UNTRAINED / "greedy", sgrpo / "greedy", cut], labels, cut.parent, console)
 
 
 def training_command(variant: Variant, seed: int, num_steps: int, model: Path, data: Path, folder: Path) -> list[str]:

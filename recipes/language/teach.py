@@ -14,7 +14,6 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.progress import Progress
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.language.lessons import response
@@ -27,6 +26,7 @@ BATCH_SIZE = 16
 LEARNING_RATE = 3e-4
 FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it saves time
 KEEP_SECONDS = 240
+SAY_EVERY = 5
 
 
 class Lessons:
@@ -61,26 +61,30 @@ def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS) -> None:
         for name, part in parts.items():
             part.load_state_dict(kept[name])
     started = kept_at = time.monotonic()
-    with Progress() as progress:
-        bar = progress.add_task("teaching", total=steps, completed=done)
-        for step, batch in enumerate(islice(lesson_batches(Lessons(), tokenizer, seed, BATCH_SIZE), steps)):
-            if step < done:
-                continue
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_bfloat16()):
-                loss = lesson_loss(model, batch)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            schedule.step()
-            each = (time.monotonic() - started) / (step + 1 - done)
-            left = f"about {each * (steps - step - 1) / 60:.0f} min left"
-            progress.update(bar, completed=step + 1, description=f"teaching, loss {loss.item():.3f}, {left}")
-            if time.monotonic() - kept_at > KEEP_SECONDS:
-                _keep(state, {"done": step + 1, **{name: part.state_dict() for name, part in parts.items()}})
-                kept_at = time.monotonic()
+    for step, batch in enumerate(islice(lesson_batches(Lessons(), tokenizer, seed, BATCH_SIZE), steps), start=1):
+        if step <= done:
+            continue
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_bfloat16()):
+            loss = lesson_loss(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        schedule.step()
+        if step % SAY_EVERY == 0:
+            each = (time.monotonic() - started) / (_work(step) - _work(done))
+            left = each * (_work(steps) - _work(step)) / 60
+            print(f"step {step} of {steps}, loss {loss.item():.3f}, about {left:.0f} min left", flush=True)
+        if time.monotonic() - kept_at > KEEP_SECONDS:
+            _keep(state, {"done": step, **{name: part.state_dict() for name, part in parts.items()}})
+            kept_at = time.monotonic()
     save_whole(model, tokenizer, out)
     state.unlink(missing_ok=True)
+
+
+def _work(steps: int) -> int:
+    """Of the first ``steps`` steps, counted in plain ones: a lesson with checks takes about twice as long."""
+    return steps + max(0, steps - PLAIN_STEPS)
 
 
 def fast_bfloat16() -> bool:

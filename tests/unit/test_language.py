@@ -4,11 +4,15 @@ import random
 import re
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from recipes.language import teach
 from recipes.language.lessons import CHECK, response, thought_pass
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
+from tests.families import SMOLLM2
 
 STORIES = [
     draw({name: family}, random.Random(seed), False)
@@ -56,3 +60,24 @@ def test_no_test_problem_is_a_training_problem():
     assert len(test) == 100
     assert not train & test
     assert {story.family for story in draw_stories(TAUGHT, 300, 3, test=False)} == set(TAUGHT)
+
+
+def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+    weights = SMOLLM2.save(tmp_path / "weights")
+    monkeypatch.setattr(teach, "FROZEN", 1)
+    monkeypatch.setattr(teach, "BATCH_SIZE", 2)
+    monkeypatch.setattr(teach, "KEEP_SECONDS", 0)
+    teach.teach(weights, tmp_path / "whole", steps=4)
+    losses = iter([teach.lesson_loss, teach.lesson_loss, None])
+    with monkeypatch.context() as stopped:
+        stopped.setattr(teach, "lesson_loss", lambda *given: next(losses)(*given))
+        with pytest.raises(TypeError):
+            teach.teach(weights, tmp_path / "resumed", steps=4)
+    assert (tmp_path / "resumed.state").exists()
+    assert not (tmp_path / "resumed").exists()
+    teach.teach(weights, tmp_path / "resumed", steps=4)
+    assert not (tmp_path / "resumed.state").exists()
+    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "resumed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    before = load_file(weights / "model.safetensors")
+    assert any(not torch.equal(before[name], whole[name]) for name in whole), "it has learnt something"
