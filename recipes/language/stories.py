@@ -217,8 +217,8 @@ class Story:
         return value
 
 
-def tell(name: str, family: Family, rng: random.Random) -> Story:
-    """A story of this family; its answer may be anything."""
+def tell(name: str, family: Family, rng: random.Random, large: float = 0.0) -> Story:
+    """A story of this family; its answer may be anything. ``large``: share of the events' numbers from 12 to 19, others are from 2 to 9."""
     a, c, *others = rng.sample(PEOPLE, 7)
     start = rng.randint(*family.start)
     size = rng.randint(*(family.each or (1, 1)))
@@ -228,7 +228,7 @@ def tell(name: str, family: Family, rng: random.Random) -> Story:
         events.append(Event(opening, "*", size))
         opening, value = "", start * size
     for b, day in list(zip(others, DAYS, strict=False))[: rng.randint(*family.events)]:
-        amount = rng.randint(2, 9)
+        amount = _amount(rng, large)
         choices = [("+", family.gains)] if family.gains else []
         choices += [("-", family.losses)] if family.losses and value > amount else []
         operation, wordings = rng.choice(choices) if choices else ("", family.beside)
@@ -238,17 +238,22 @@ def tell(name: str, family: Family, rng: random.Random) -> Story:
         events.append(Event(told, operation, amount))
         value = events[-1].applied(value)
     if family.last:
-        amount = rng.randint(2, 9)
+        amount = _amount(rng, large)
         events.append(Event(family.last.format(**words, k=amount), "-", amount))
     return Story(name, opening, start, tuple(events), family.question.format(**words))
 
 
-def draw(families: Mapping[str, Family], rng: random.Random, test: bool) -> Story:
+def _amount(rng: random.Random, large: float) -> int:
+    amount = rng.randint(2, 9)
+    return amount + 10 if large and rng.random() < large else amount
+
+
+def draw(families: Mapping[str, Family], rng: random.Random, test: bool, large: float = 0.0) -> Story:
     """A story of any of these families. One story in eight, always the same ones, is a test problem."""
     names = sorted(families)
     while True:
         name = rng.choice(names)
-        story = tell(name, families[name], rng)
+        story = tell(name, families[name], rng, large)
         if is_test(story.question) == test and 0 < story.answer <= LARGEST:
             return story
 
@@ -257,11 +262,11 @@ def is_test(question: str) -> bool:
     return zlib.crc32(question.encode()) % 8 == 5
 
 
-def draw_stories(families: Mapping[str, Family], count: int, seed: int, test: bool) -> list[Story]:
+def draw_stories(families: Mapping[str, Family], count: int, seed: int, test: bool, large: float = 0.0) -> list[Story]:
     """``count`` different stories."""
     rng = random.Random(seed)
     stories: dict[str, Story] = {}
     while len(stories) < count:
-        story = draw(families, rng, test)
+        story = draw(families, rng, test, large)
         stories[story.question] = story
     return list(stories.values())
