@@ -218,7 +218,10 @@ class Story:
 
 
 def tell(name: str, family: Family, rng: random.Random, large: float = 0.0) -> Story:
-    """A story of this family; its answer may be anything. ``large``: share of the events' numbers from 12 to 19, others are from 2 to 9."""
+    """A story of this family; its answer may be anything.
+
+    An event's number is from 2 to 9, or from 12 to 19 with the probability ``large``.
+    """
     a, c, *others = rng.sample(PEOPLE, 7)
     start = rng.randint(*family.start)
     size = rng.randint(*(family.each or (1, 1)))

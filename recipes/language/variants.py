@@ -11,9 +11,9 @@ def variants() -> dict[str, Variant]:
     """By their names; each starts from the same taught model and sees the same prompts."""
     further = (
         Variant("length_penalty", "GRPO, length penalty", ("+sgrpo=length_penalty",)),
-        Variant("low_rate", "S-GRPO, a quarter of the rate", (PAPER, _LOW_RATE)),
+        Variant("low_rate", "S-GRPO, quarter rate", (PAPER, _LOW_RATE)),
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
-        Variant("seq_mean_low_rate", "S-GRPO, seq-mean-token-mean, a quarter of the rate", (PAPER, _SEQ_MEAN, _LOW_RATE)),
+        Variant("seq_mean_low_rate", "S-GRPO, seq-mean-token-mean, quarter rate", (PAPER, _SEQ_MEAN, _LOW_RATE)),
     )
     return {variant.name: variant for variant in (*ROWS, *further)}
 
