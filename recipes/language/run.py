@@ -27,6 +27,7 @@ from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.compare import compare
+from sgrpo_verl.files import read_lines
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
@@ -153,12 +154,25 @@ def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Pat
     if not model.is_dir():
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
+        keep_metrics(folder)
         command = training_command(variant, seed, num_steps, taught, out / "data", folder)
-        _, checkpoint = train(command, folder, num_steps, console)
+        # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
+        threads = os.environ.get("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+        _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=threads)
+        keep_metrics(folder).rename(folder / "metrics.jsonl")
         shutil.move(checkpoint, model)
         shutil.rmtree(folder / "checkpoints")
         (folder / "seconds.json").write_text(json.dumps({"train": time.monotonic() - started}) + "\n")
     return model
+
+
+def keep_metrics(folder: Path) -> Path:
+    """Add the steps of ``metrics.jsonl``, which verl begins anew when it resumes, to those kept from earlier starts."""
+    kept = folder / "metrics_kept.jsonl"
+    steps = {one["step"]: one for file in (kept, folder / "metrics.jsonl") for one in read_lines(file)}
+    unfinished = kept.with_suffix(".unfinished")
+    unfinished.write_text("".join(json.dumps(steps[step]) + "\n" for step in sorted(steps)))
+    return unfinished.rename(kept)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The language recipe's stories and lessons."""
 
+import json
 import random
 import re
 
@@ -9,8 +10,10 @@ from safetensors.torch import load_file
 
 from recipes.language import teach
 from recipes.language.lessons import CHECK, response, thought_pass
+from recipes.language.run import keep_metrics
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
 from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from tests.families import SMOLLM2
 
@@ -81,3 +84,21 @@ def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     before = load_file(weights / "model.safetensors")
     assert any(not torch.equal(before[name], whole[name]) for name in whole), "it has learnt something"
+
+
+def test_the_steps_of_every_start_are_kept(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    for start in ([(1, 0.1), (2, 0.2), (3, 0.3)], [(3, 0.4), (4, 0.5)]):  # stopped after 3, resumed from 2
+        metrics.write_text("".join(json.dumps({"step": step, "data": {"x": x}}) + "\n" for step, x in start))
+        keep_metrics(tmp_path)
+    kept = [(one["step"], one["data"]["x"]) for one in read_lines(keep_metrics(tmp_path))]
+    assert kept == [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.5)]
+
+
+def test_larger_numbers_only_where_they_are_asked_for():
+    def numbers(large: float) -> list[int]:
+        stories = draw_stories(TAUGHT, 100, 1, False, large)
+        return [event.operand for story in stories for event in story.events if event.operation != "*"]
+
+    assert set(numbers(0.0)) <= set(range(2, 10))
+    assert 0.1 < sum(amount > 9 for amount in numbers(0.3)) / len(numbers(0.3)) < 0.4
