@@ -4,16 +4,16 @@ from recipes.ablation.variants import PAPER, ROWS, Variant
 
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
-_LOW_RATE = "actor_rollout_ref.actor.optim.lr=1.0e-5"
+_HIGH_RATE = "actor_rollout_ref.actor.optim.lr=4.0e-5"  # twice the recipe's own
 
 
 def variants() -> dict[str, Variant]:
     """By their names; each starts from the same taught model and sees the same prompts."""
     further = (
         Variant("length_penalty", "GRPO, length penalty", ("+sgrpo=length_penalty",)),
-        Variant("low_rate", "S-GRPO, quarter rate", (PAPER, _LOW_RATE)),
+        Variant("high_rate", "S-GRPO, twice the rate", (PAPER, _HIGH_RATE)),
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
-        Variant("seq_mean_low_rate", "S-GRPO, seq-mean-token-mean, quarter rate", (PAPER, _SEQ_MEAN, _LOW_RATE)),
+        Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),
     )
     return {variant.name: variant for variant in (*ROWS, *further)}
 
