@@ -32,7 +32,7 @@ from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
-NUM_STEPS, SAVE_EVERY = 12, 4
+NUM_STEPS, SAVE_EVERY = 14, 4
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
 TEMPERATURE = {"greedy": 0, "sampled": 1}
 CAPS = "16,32,48,64,96,128,192"  # on the tokens of a thought; one pass takes about 60

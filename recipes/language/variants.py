@@ -4,7 +4,7 @@ from recipes.ablation.variants import PAPER, ROWS, Variant
 
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
-_HIGH_RATE = "actor_rollout_ref.actor.optim.lr=4.0e-5"  # twice the recipe's own
+_HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
 
 
 def variants() -> dict[str, Variant]:
