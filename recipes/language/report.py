@@ -31,8 +31,9 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
             for title, group in runs.items()
         }
         means = [_mean(title, group) for title, group in lines.items()]
+        evaluated = [test for test in tests if test in means[0].scores]
         parts = []
-        for test in [test for test in tests if test in means[0].scores]:
+        for test in evaluated:
             result = compare.table(means, [test])
             console.rule(f"{test}, {kind}")
             print_whole(console, result)
@@ -40,7 +41,7 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
             plot_accuracy_against_tokens(means, [test], out / f"{kind}_{test}.png")
         (out / f"{kind}.md").write_text("\n".join(parts))
         every = [line for group in lines.values() for line in group]
-        compare.write_csv(every, list(means[0].scores), out / f"{kind}.csv")
+        compare.write_csv(every, evaluated, out / f"{kind}.csv")
     plot_curves(out, [variant for variant in variants().values() if variant.title in runs], out / "curves.png")
     checks = {f"{run.relative_to(out)}": checks_of(run) for group in runs.values() for run in group}
     (out / "checks.json").write_text(json.dumps(checks, indent=2) + "\n")

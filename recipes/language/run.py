@@ -27,14 +27,13 @@ from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.compare import compare
-from sgrpo_verl.files import read_lines
+from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
 NUM_STEPS, SAVE_EVERY = 14, 4
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
-TEMPERATURE = {"greedy": 0, "sampled": 1}
 CAPS = "16,32,48,64,96,128,192"  # on the tokens of a thought; one pass takes about 60
 console = Console()
 
@@ -95,8 +94,8 @@ def _data_type() -> str:
 
 def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
     """Greedy on every test set; sampled, which takes vLLM twice as long on a CPU, on the first."""
-    _run_eval(model, out, run / "greedy", tests, TEMPERATURE["greedy"])
-    _run_eval(model, out, run / "sampled", tests[:1], TEMPERATURE["sampled"])
+    _run_eval(model, out, run / "greedy", tests, temperature=0)
+    _run_eval(model, out, run / "sampled", tests[:1], temperature=1)
 
 
 def _run_eval(model: Path, out: Path, run: Path, tests: Sequence[str], temperature: int, *options: str) -> None:
@@ -170,9 +169,7 @@ def keep_metrics(folder: Path) -> Path:
     """Add the steps of ``metrics.jsonl``, which verl begins anew when it resumes, to those kept from earlier starts."""
     kept = folder / "metrics_kept.jsonl"
     steps = {one["step"]: one for file in (kept, folder / "metrics.jsonl") for one in read_lines(file)}
-    unfinished = kept.with_suffix(".unfinished")
-    unfinished.write_text("".join(json.dumps(steps[step]) + "\n" for step in sorted(steps)))
-    return unfinished.rename(kept)
+    return write_whole(kept, "".join(json.dumps(steps[step]) + "\n" for step in sorted(steps)))
 
 
 if __name__ == "__main__":

@@ -248,6 +248,7 @@ def tell(name: str, family: Family, rng: random.Random, large: float = 0.0) -> S
 
 def _amount(rng: random.Random, large: float) -> int:
     amount = rng.randint(2, 9)
+    # Without large ones nothing more is drawn: the lessons of a seed stay what they are.
     return amount + 10 if large and rng.random() < large else amount
 
 

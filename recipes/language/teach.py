@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.language.lessons import response
 from recipes.language.stories import TAUGHT, draw
+from sgrpo_verl.files import write_whole
 from sgrpo_verl.toy.task import Lesson, Problem
 from sgrpo_verl.toy.teach import lesson_batches, lesson_loss, rate_at, save_whole
 
@@ -76,7 +77,8 @@ def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS) -> None:
             left = each * (_work(steps) - _work(step)) / 60
             print(f"step {step} of {steps}, loss {loss.item():.3f}, about {left:.0f} min left", flush=True)
         if time.monotonic() - kept_at > KEEP_SECONDS:
-            _keep(state, {"done": step, **{name: part.state_dict() for name, part in parts.items()}})
+            contents = {"done": step, **{name: part.state_dict() for name, part in parts.items()}}
+            write_whole(state, partial(torch.save, contents))
             kept_at = time.monotonic()
     save_whole(model, tokenizer, out)
     state.unlink(missing_ok=True)
@@ -90,12 +92,6 @@ def _work(steps: int) -> int:
 def fast_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 no slower than float32: with AVX-512; without, far slower."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _keep(state: Path, contents: dict) -> None:
-    unfinished = state.with_name(f"{state.name}.unfinished")
-    torch.save(contents, unfinished)
-    unfinished.rename(state)
 
 
 def main(
