@@ -10,16 +10,20 @@
 A thought repeats the story's own sentences, which also works for stories of another kind. The first pass slips now and
 then and a check hardly ever does, so that a longer thought is at least as likely to be right. No lesson holds the exit
 prompt: the model meets it in training, as a user's model does.
+
+Some lessons are sums alone. Without them the model knows its subtractions only just, and forgets them in training.
 """
 
 import random
 
-from recipes.language.stories import Story
+from recipes.language.stories import LARGEST, Story
 from sgrpo_verl.settings.config import THINK_END
+from sgrpo_verl.toy.task import Lesson, Problem
 
 CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would take none
 CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks: greedy decoding takes two
 SLIPS = (0.05, 0.003)  # that a pass goes wrong: the first one, a check
+SUMS = 12  # in a lesson of sums
 
 
 def thought_pass(story: Story, slip: bool, rng: random.Random) -> tuple[str, int]:
@@ -46,3 +50,14 @@ def response(story: Story, rng: random.Random, checks: int | None = None) -> str
         text, answer = thought_pass(story, rng.random() < SLIPS[1], rng)
         passes.append(f"{CHECK} {text}")
     return "<think>\n" + "\n".join(passes) + "\n" + THINK_END + f"\n\nThe answer is \\boxed{{{answer}}}."
+
+
+def sums(rng: random.Random) -> Lesson:
+    """Sums with the numbers that stories have; only the results are learnt, as the numbers themselves are random."""
+    pieces = []
+    for _ in range(SUMS):
+        operation, second = rng.choice("+--"), rng.randint(2, 9)
+        first = rng.randint(1, LARGEST - second) if operation == "+" else rng.randint(second + 1, LARGEST)
+        result = first + second if operation == "+" else first - second
+        pieces += [(f" {first} {operation} {second} =", False), (f" {result}.", True)]
+    return Lesson(Problem("Do these sums.", "", None), tuple(pieces))

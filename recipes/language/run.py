@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
@@ -22,7 +23,6 @@ from recipes import command
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language import report
 from recipes.language.data import write_data
-from recipes.language.teach import fast_bfloat16
 from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
@@ -84,12 +84,32 @@ def _taught(out: Path) -> Path:
         write_model(weights)
     if not taught.is_dir():
         console.print("[bold]2/4[/] teaching the model to think in words, and to overthink")
-        processes.run([sys.executable, "-m", "recipes.language.teach", str(weights), str(taught)])
+        options = ["--bfloat16"] if data_type(out) == "bfloat16" else []
+        processes.run([sys.executable, "-m", "recipes.language.teach", str(weights), str(taught), *options])
     return taught
 
 
-def _data_type() -> str:
-    return "bfloat16" if fast_bfloat16() else "float32"
+def data_type(out: Path) -> str:
+    """``bfloat16`` if this CPU multiplies it faster than ``float32``, as first measured and kept in ``out``.
+
+    With AMX it is about twice as fast, with AVX-512 alone half as fast, without either far slower.
+    """
+    kept = out / "data_type"
+    if not kept.exists():
+        fastest = min((torch.float32, torch.bfloat16), key=_product_seconds)
+        write_whole(kept, str(fastest).removeprefix("torch."))
+    return kept.read_text()
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    """Of a product with a layer of the model, the fastest of five."""
+    tokens, layer = torch.ones(2048, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(tokens, layer)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
@@ -103,7 +123,7 @@ def _run_eval(model: Path, out: Path, run: Path, tests: Sequence[str], temperatu
     if (run / "summary.json").exists():
         return
     console.print(f"[bold]evaluating[/] {run.relative_to(out)} (log: {run}.log)")
-    decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", _data_type())
+    decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", data_type(out))
     limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS))
     evaluate(model, out / "data", run, "--benchmarks", ",".join(tests), *decoding, *limits, *options)
 
@@ -121,10 +141,11 @@ def _budgets_and_truncation(taught: Path, out: Path, tests: Sequence[str]) -> No
     compare([out / UNTRAINED / "greedy", sgrpo / "greedy", cut], labels, cut.parent, console)
 
 
-def training_command(variant: Variant, seed: int, num_steps: int, model: Path, data: Path, folder: Path) -> list[str]:
+def training_command(
+    variant: Variant, seed: int, num_steps: int, model: Path, data: Path, folder: Path, dtype: str = "float32"
+) -> list[str]:
     """Stock main_ppo with the CPU's and this model's config groups, this run's files, and the variant's overrides."""
     first, *others = variant.overrides
-    param_dtype = "bf16" if fast_bfloat16() else "fp32"
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo", "+cpu=default", first, "+language=smollm2"),
         rows_of_a_prompt(variant),
@@ -135,8 +156,8 @@ def training_command(variant: Variant, seed: int, num_steps: int, model: Path, d
         f"data.seed={seed}",
         f"actor_rollout_ref.model.path={model}",
         f"actor_rollout_ref.rollout.seed={seed}",
-        f"actor_rollout_ref.rollout.dtype={_data_type()}",
-        f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={param_dtype}",
+        f"actor_rollout_ref.rollout.dtype={dtype}",
+        f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
         f"trainer.total_training_steps={num_steps}",
         f"trainer.save_freq={SAVE_EVERY}",
         f"trainer.default_local_dir={folder / 'checkpoints'}",
@@ -154,7 +175,7 @@ def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Pat
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         keep_metrics(folder)
-        command = training_command(variant, seed, num_steps, taught, out / "data", folder)
+        command = training_command(variant, seed, num_steps, taught, out / "data", folder, data_type(out))
         # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
         threads = os.environ.get("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
         _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=threads)

@@ -16,13 +16,14 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recipes.language.lessons import response
+from recipes.language.lessons import response, sums
 from recipes.language.stories import TAUGHT, draw
 from sgrpo_verl.files import write_whole
 from sgrpo_verl.toy.task import Lesson, Problem
 from sgrpo_verl.toy.teach import lesson_batches, lesson_loss, rate_at, save_whole
 
 PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
+SUMS = 0.25  # share of lessons that are sums alone
 BATCH_SIZE = 16
 LEARNING_RATE = 3e-4
 FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it saves time
@@ -31,20 +32,22 @@ SAY_EVERY = 5
 
 
 class Lessons:
-    """Draws lessons: as many plain ones as ``PLAIN_STEPS`` take, then with checks."""
+    """Draws lessons: sums now and then, and stories, as many plain ones as ``PLAIN_STEPS`` take, then with checks."""
 
     def __init__(self) -> None:
         self.drawn = 0
 
     def __call__(self, rng: random.Random) -> Lesson:
-        story = draw(TAUGHT, rng, test=False)
-        text = response(story, rng, checks=0 if self.drawn < PLAIN_STEPS * BATCH_SIZE else None)
         self.drawn += 1
+        if rng.random() < SUMS:
+            return sums(rng)
+        story = draw(TAUGHT, rng, test=False)
+        text = response(story, rng, checks=0 if self.drawn <= PLAIN_STEPS * BATCH_SIZE else None)
         return Lesson(Problem(story.question, str(story.answer), None), ((text, True),))
 
 
-def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS) -> None:
-    """Save the taught model and its tokenizer to ``out``."""
+def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS, bfloat16: bool = False) -> None:
+    """Save the taught model and its tokenizer to ``out``; ``bfloat16``: of the products, where that is faster."""
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(weights)
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32, attn_implementation="sdpa")
@@ -65,7 +68,7 @@ def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS) -> None:
     for step, batch in enumerate(islice(lesson_batches(Lessons(), tokenizer, seed, BATCH_SIZE), steps), start=1):
         if step <= done:
             continue
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=fast_bfloat16()):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
             loss = lesson_loss(model, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
@@ -89,19 +92,15 @@ def _work(steps: int) -> int:
     return steps + max(0, steps - PLAIN_STEPS)
 
 
-def fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 no slower than float32: with AVX-512; without, far slower."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def main(
     weights: Annotated[Path, typer.Argument(help="Folder of the pretrained model.")],
     out: Annotated[Path, typer.Argument(help="Folder for the taught model; must not exist yet.")],
     seed: Annotated[int, typer.Option(help="Of the lessons.")] = 0,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = STEPS,
+    bfloat16: Annotated[bool, typer.Option(help="Multiply in bfloat16 instead of float32.")] = False,
 ) -> None:
     """Teach the pretrained model to think and to overthink."""
-    teach(weights, out, seed, steps)
+    teach(weights, out, seed, steps, bfloat16)
 
 
 if __name__ == "__main__":

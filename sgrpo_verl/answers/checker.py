@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import IO
 
 SECONDS_PER_CHECK = 5.0
@@ -90,7 +91,8 @@ class _Process:
             ended = False
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(OSError):  # what could not be written is tried once more when it closes
+                    pipe.close()
         return ended
 
 

@@ -127,6 +127,18 @@ def _object_array(values):
     return array
 
 
+def start_ray(**options):
+    """``ray.init``, a second time if the node was not there within Ray's 30 seconds, as on a busy machine."""
+    import ray
+
+    try:
+        ray.init(**options)
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        ray.init(**options)
+
+
 @pytest.fixture(scope="module")
 def rollout(reasoner, tmp_path_factory):
     import ray
@@ -167,7 +179,7 @@ def rollout(reasoner, tmp_path_factory):
         )
     validate_config(config=config, use_reference_policy=False, use_critic=False)
     OmegaConf.resolve(config)
-    ray.init(
+    start_ray(
         num_cpus=16,
         num_gpus=1,
         include_dashboard=False,

@@ -126,7 +126,10 @@ def test_what_overran_and_what_was_lost_is_counted(monkeypatch):
     before = checker.seen()
     assert score("\\boxed{9^{9^{9^{9^9}}}}", "\\sqrt{2}") == 0.0
     assert checker.seen()["overran"] == before["overran"] + 1
-    process = checker._Process()
-    process._process.kill()
-    assert process.ask("\\sqrt{2}", "\\sqrt{3}") is None
-    assert process.end(), "ended by itself, not by us"
+    for dead_when_asked in (False, True):
+        process = checker._Process()
+        process._process.kill()
+        if dead_when_asked:
+            process._process.wait()
+        assert process.ask("\\sqrt{2}", "\\sqrt{3}") is None
+        assert process.end(), "ended by itself, not by us"

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from recipes.language import teach
-from recipes.language.lessons import CHECK, response, thought_pass
-from recipes.language.run import keep_metrics
+from recipes.language.lessons import CHECK, response, sums, thought_pass
+from recipes.language.run import data_type, keep_metrics
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.files import read_lines
@@ -54,6 +54,23 @@ def test_lessons_check_as_often_as_they_are_told_and_never_hold_the_exit_prompt(
             assert EXIT_PROMPT.split(THINK_END)[0].strip() not in text
             if thought.endswith(f"That makes {story.answer}.\n"):
                 assert compute_score("stories", f"{thought}{THINK_END}{answer}", str(story.answer)) == 1.0
+
+
+def test_of_a_lesson_of_sums_only_the_results_are_learnt_and_they_are_right():
+    for seed in range(20):
+        pieces = sums(random.Random(seed)).pieces
+        for (asked, asked_learnt), (result, learnt) in zip(pieces[::2], pieces[1::2], strict=True):
+            assert (asked_learnt, learnt) == (False, True)
+            first, operation, second = asked.removesuffix(" =").split()
+            right = int(first) + int(second) if operation == "+" else int(first) - int(second)
+            assert result == f" {right}."
+            assert 0 < right <= LARGEST
+
+
+def test_the_faster_data_type_is_kept(tmp_path):
+    assert data_type(tmp_path) in ("float32", "bfloat16")
+    (tmp_path / "data_type").write_text("kept")
+    assert data_type(tmp_path) == "kept"
 
 
 def test_no_test_problem_is_a_training_problem():
