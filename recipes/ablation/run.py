@@ -16,9 +16,9 @@ from rich.console import Console
 
 from recipes import command
 from recipes.ablation import report
+from recipes.ablation.budgets import budgets_and_truncation
 from recipes.ablation.variants import NUM_STEPS, QUESTIONS, ROWS, SEEDS, UNTRAINED, Variant
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval.compare import compare
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.demo import kept_reasoner
 from sgrpo_verl.toy.evaluate import evaluate
@@ -59,7 +59,7 @@ def main(
         console.rule(f"{task}: {variant.title}, seed {seed} ({number + 1} of {len(left)}{remaining})")
         _one_run(_folder(out, task, variant, seed), out / task, variant, seed)
     for task in names:
-        _budgets_and_truncation(out / task)
+        budgets_and_truncation(out / task, out / task / "reasoner", CAPS, evaluate, console)
         report.write_rechecks(out / task)
         report.write_examples(out / task)
         report.write(out / task, TASKS[task], "ablation", ROWS, console)
@@ -105,20 +105,6 @@ def _one_run(folder: Path, task_folder: Path, variant: Variant, seed: int) -> No
     seconds = {"train": trained_at - started, "evaluate": time.monotonic() - trained_at}
     (unfinished / "seconds.json").write_text(json.dumps(seconds) + "\n")
     unfinished.rename(folder)
-
-
-def _budgets_and_truncation(folder: Path) -> None:
-    """Untrained and S-GRPO under caps on the thought; the untrained thought cut where S-GRPO's ends."""
-    sgrpo = folder / "sgrpo" / "seed0"
-    runs = folder / "budgets"
-    for name, model in (("untrained", folder / "reasoner"), ("S-GRPO", sgrpo / "model")):
-        evaluate(model, folder / "data", runs / name, "--method", "budget", "--caps", CAPS)
-    compare([runs / "untrained", runs / "S-GRPO"], [], runs, console)
-    cut = folder / "truncation" / "untrained, cut"
-    options = ("--method", "truncate-like", "--truncate-like", str(sgrpo / "greedy"))
-    evaluate(folder / "reasoner", folder / "data", cut, *options)
-    labels = ("untrained", "S-GRPO", "untrained, cut at S-GRPO's lengths")
-    compare([folder / UNTRAINED / "greedy", sgrpo / "greedy", cut], labels, folder / "truncation", console)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ import typer
 from rich.console import Console
 
 from recipes import command
+from recipes.ablation.budgets import budgets_and_truncation
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language import report
 from recipes.language.data import write_data
 from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval.compare import compare
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
@@ -65,7 +65,11 @@ def main(
         _evaluate(model, out, folder, tests)
         console.print(f"{(time.monotonic() - started) / 60:.0f} min since the start")
     if (out / "sgrpo" / "seed0").is_dir():
-        _budgets_and_truncation(taught, out, tests)
+
+        def greedy(model: Path, _data: Path, run: Path, *options: str) -> None:
+            _run_eval(model, out, run, tests, 0, *options)
+
+        budgets_and_truncation(out, taught, CAPS, greedy, console)
     report.write(out, tests, console)
 
 
@@ -126,19 +130,6 @@ def _run_eval(model: Path, out: Path, run: Path, tests: Sequence[str], temperatu
     decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", data_type(out))
     limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS))
     evaluate(model, out / "data", run, "--benchmarks", ",".join(tests), *decoding, *limits, *options)
-
-
-def _budgets_and_truncation(taught: Path, out: Path, tests: Sequence[str]) -> None:
-    """Untrained and S-GRPO under caps on the thought; the untrained thought cut where S-GRPO's ends. All greedy."""
-    sgrpo, cut = out / "sgrpo" / "seed0", out / "truncation" / "untrained, cut"
-    budgets = {"untrained": taught, "S-GRPO": sgrpo / "model"}
-    for name, model in budgets.items():
-        _run_eval(model, out, out / "budgets" / name, tests[:1], 0, "--method", "budget", "--caps", CAPS)
-    compare([out / "budgets" / name for name in budgets], [], out / "budgets", console)
-    like = ("--method", "truncate-like", "--truncate-like", str(sgrpo / "greedy"))
-    _run_eval(taught, out, cut, tests, 0, *like)
-    labels = ("untrained", "S-GRPO", "untrained, cut at S-GRPO's lengths")
-    compare([out / UNTRAINED / "greedy", sgrpo / "greedy", cut], labels, cut.parent, console)
 
 
 def training_command(

@@ -108,7 +108,7 @@ def ended(tmp_path, monkeypatch):
         return [], model
 
     monkeypatch.setattr(run, "train", train)
-    for name in ("evaluate", "write_data", "_untrained", "_budgets_and_truncation"):
+    for name in ("evaluate", "write_data", "_untrained", "budgets_and_truncation"):
         monkeypatch.setattr(run, name, lambda *arguments: None)
     for name in ("write", "write_rechecks", "write_examples"):
         monkeypatch.setattr(report, name, lambda *arguments: None)
