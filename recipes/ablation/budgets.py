@@ -15,7 +15,7 @@ def budgets_and_truncation(
     """Untrained and S-GRPO under caps on the thought; the untrained thought cut where S-GRPO's ends.
 
     Args:
-        folder: holds the data and both models' greedy runs; tables and plots go to ``budgets`` and ``truncation`` in it.
+        folder: has the data and both models' greedy runs; gets ``budgets`` and ``truncation``, with tables and plots.
         untrained: the model before training.
         caps: on the tokens of a thought, comma-separated.
         evaluate: called with a model, the data, the run's folder and further options of ``sgrpo eval``.
