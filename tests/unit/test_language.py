@@ -82,20 +82,21 @@ def test_no_test_problem_is_a_training_problem():
     assert {story.family for story in draw_stories(TAUGHT, 300, 3, test=False)} == set(TAUGHT)
 
 
-def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
+@pytest.mark.parametrize("practice", [False, True])
+def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch, practice):
     weights = SMOLLM2.save(tmp_path / "weights")
     monkeypatch.setattr(teach, "FROZEN", 1)
     monkeypatch.setattr(teach, "BATCH_SIZE", 2)
     monkeypatch.setattr(teach, "KEEP_SECONDS", 0)
-    teach.teach(weights, tmp_path / "whole", steps=4)
+    teach.teach(weights, tmp_path / "whole", steps=4, practice=practice)
     losses = iter([teach.lesson_loss, teach.lesson_loss, None])
     with monkeypatch.context() as stopped:
         stopped.setattr(teach, "lesson_loss", lambda *given: next(losses)(*given))
         with pytest.raises(TypeError):
-            teach.teach(weights, tmp_path / "resumed", steps=4)
+            teach.teach(weights, tmp_path / "resumed", steps=4, practice=practice)
     assert (tmp_path / "resumed.state").exists()
     assert not (tmp_path / "resumed").exists()
-    teach.teach(weights, tmp_path / "resumed", steps=4)
+    teach.teach(weights, tmp_path / "resumed", steps=4, practice=practice)
     assert not (tmp_path / "resumed.state").exists()
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "resumed"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
