@@ -21,7 +21,9 @@ from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.toy.task import Lesson, Problem
 
 CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would take none
-CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks: greedy decoding takes two
+CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks
+# The habit in the end. Greedy decoding still takes two checks; sampling tries none often enough to learn from it.
+HABIT = (0.25, 0.2, 0.4, 0.15)
 SLIPS = (0.05, 0.003)  # that a pass goes wrong: the first one, a check
 SUMS = 12  # in a lesson of sums
 
@@ -40,10 +42,8 @@ def thought_pass(story: Story, slip: bool, rng: random.Random) -> tuple[str, int
     return " ".join([*said, f"That makes {value}."]), value
 
 
-def response(story: Story, rng: random.Random, checks: int | None = None) -> str:
-    """A lesson's response; with as many ``checks`` as said, or as drawn."""
-    if checks is None:
-        [checks] = rng.choices(range(len(CHECKS)), CHECKS)
+def response(story: Story, rng: random.Random, checks: int) -> str:
+    """A lesson's response, with as many checks."""
     first, answer = thought_pass(story, rng.random() < SLIPS[0] and checks > 0, rng)
     passes = [first]
     for _ in range(checks):

@@ -32,7 +32,7 @@ from sgrpo_verl.toy import processes
 from sgrpo_verl.toy.evaluate import evaluate
 from sgrpo_verl.toy.train import train
 
-NUM_STEPS, SAVE_EVERY = 18, 6
+NUM_STEPS, SAVE_EVERY = 14, 7
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
 CAPS = "16,32,48,64,96,128,192"  # on the tokens of a thought; one pass takes about 60
 console = Console()

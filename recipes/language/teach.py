@@ -11,6 +11,7 @@ A state is kept beside ``out`` every few minutes; when started again, the teachi
 
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,7 @@ import torch
 import typer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recipes.language.lessons import response, sums
+from recipes.language.lessons import CHECKS, HABIT, response, sums
 from recipes.language.stories import TAUGHT, draw
 from sgrpo_verl.files import write_whole
 from sgrpo_verl.toy.task import Lesson, Problem
@@ -37,17 +38,21 @@ SAY_EVERY = 5
 
 
 class Lessons:
-    """Draws lessons: a share of sums, and stories, plain ones for as many steps as said, then with checks."""
+    """Draws lessons: a share of sums, and stories, plain ones for as many steps as said, then with checks.
 
-    def __init__(self, plain_steps: int, sums: float) -> None:
-        self.plain, self.sums, self.drawn = plain_steps * BATCH_SIZE, sums, 0
+    ``checks``: share of stories with none, one, two, … of them.
+    """
+
+    def __init__(self, plain_steps: int, sums: float, checks: Sequence[float]) -> None:
+        self.plain, self.sums, self.checks, self.drawn = plain_steps * BATCH_SIZE, sums, checks, 0
 
     def __call__(self, rng: random.Random) -> Lesson:
         self.drawn += 1
         if rng.random() < self.sums:
             return sums(rng)
         story = draw(TAUGHT, rng, test=False)
-        text = response(story, rng, checks=0 if self.drawn <= self.plain else None)
+        checks = 0 if self.drawn <= self.plain else rng.choices(range(len(self.checks)), self.checks)[0]
+        text = response(story, rng, checks)
         return Lesson(Problem(story.question, str(story.answer), None), ((text, True),))
 
 
@@ -56,7 +61,7 @@ def teach(
 ) -> None:
     """Save the taught model and its tokenizer to ``out``; ``bfloat16``: of the products, where that is faster."""
     plain_steps = 0 if practice else PLAIN_STEPS
-    lessons = Lessons(plain_steps, PRACTICE_SUMS if practice else SUMS)
+    lessons = Lessons(0, PRACTICE_SUMS, HABIT) if practice else Lessons(PLAIN_STEPS, SUMS, CHECKS)
     steps = steps or (PRACTICE_STEPS if practice else STEPS)
     rate = PRACTICE_RATE if practice else LEARNING_RATE
     torch.manual_seed(seed)
