@@ -60,10 +60,11 @@ def teach(
     weights: Path, out: Path, seed: int = 0, steps: int | None = None, practice: bool = False, bfloat16: bool = False
 ) -> None:
     """Save the taught model and its tokenizer to ``out``; ``bfloat16``: of the products, where that is faster."""
-    plain_steps = 0 if practice else PLAIN_STEPS
-    lessons = Lessons(0, PRACTICE_SUMS, HABIT) if practice else Lessons(PLAIN_STEPS, SUMS, CHECKS)
-    steps = steps or (PRACTICE_STEPS if practice else STEPS)
-    rate = PRACTICE_RATE if practice else LEARNING_RATE
+    if practice:
+        plain_steps, lessons, all_steps, rate = 0, Lessons(0, PRACTICE_SUMS, HABIT), PRACTICE_STEPS, PRACTICE_RATE
+    else:
+        plain_steps, lessons, all_steps, rate = PLAIN_STEPS, Lessons(PLAIN_STEPS, SUMS, CHECKS), STEPS, LEARNING_RATE
+    steps = steps or all_steps
     torch.manual_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(weights)
     model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32, attn_implementation="sdpa")
@@ -93,10 +94,9 @@ def teach(
         optimizer.zero_grad(set_to_none=True)
         schedule.step()
         if step % SAY_EVERY == 0:
-            work = [
-                number + max(0, number - plain_steps) for number in (done, step, steps)
-            ]  # checks take as long again
-            left = (time.monotonic() - started) / (work[1] - work[0]) * (work[2] - work[1]) / 60
+            # A lesson with checks takes about as long again.
+            before, now, end = (number + max(0, number - plain_steps) for number in (done, step, steps))
+            left = (time.monotonic() - started) / (now - before) * (end - now) / 60
             print(f"step {step} of {steps}, loss {loss.item():.3f}, about {left:.0f} min left", flush=True)
         if time.monotonic() - kept_at > KEEP_SECONDS:
             contents = {"done": step, **{name: part.state_dict() for name, part in parts.items()}}
