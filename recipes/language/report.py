@@ -24,11 +24,10 @@ from sgrpo_verl.toy.evaluate import read_responses
 
 def write(out: Path, tests: Sequence[str], console: Console) -> None:
     """Of every run in ``out``: tables, plots and ``.csv`` for each decoding; curves, checks and an example."""
-    runs = _runs(out)
     for kind in KINDS:
         lines = {
             title: [read_run(run / kind, f"{run.relative_to(out)}", console)[0] for run in group]
-            for title, group in runs.items()
+            for title, group in _runs(out, kind).items()
         }
         means = [_mean(title, group) for title, group in lines.items()]
         evaluated = [test for test in tests if test in means[0].scores]
@@ -42,8 +41,8 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
         (out / f"{kind}.md").write_text("\n".join(parts))
         every = [line for group in lines.values() for line in group]
         compare.write_csv(every, evaluated, out / f"{kind}.csv")
-    plot_curves(out, [variant for variant in variants().values() if variant.title in runs], out / "curves.png")
-    checks = {f"{run.relative_to(out)}": checks_of(run) for group in runs.values() for run in group}
+    plot_curves(out, [one for one in variants().values() if one.title in _runs(out, KINDS[0])], out / "curves.png")
+    checks = {f"{run.relative_to(out)}": checks_of(run) for group in _runs(out, "sampled").values() for run in group}
     (out / "checks.json").write_text(json.dumps(checks, indent=2) + "\n")
     if (first := out / "sgrpo" / "seed0").is_dir():
         example = _example(out, first)
@@ -52,10 +51,10 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
     console.print(f"tables, plots and every response are in {out}")
 
 
-def _runs(out: Path) -> dict[str, list[Path]]:
-    """The folders of each variant's evaluated runs, one for each seed, by its title; the untrained model first."""
+def _runs(out: Path, kind: str) -> dict[str, list[Path]]:
+    """Each variant's runs, one for each seed, that were evaluated with this decoding, by title; untrained first."""
     folders = {UNTRAINED: UNTRAINED, **{variant.title: f"{variant.name}/seed*" for variant in variants().values()}}
-    last = f"{KINDS[-1]}/summary.json"  # written when the evaluation has ended
+    last = f"{kind}/summary.json"  # written when the evaluation has ended
     found = {title: sorted(file.parents[1] for file in out.glob(f"{run}/{last}")) for title, run in folders.items()}
     return {title: group for title, group in found.items() if group}
 

@@ -11,6 +11,7 @@ def variants() -> dict[str, Variant]:
     """By their names; each starts from the same taught model and sees the same prompts."""
     further = (
         Variant("length_penalty", "GRPO, length penalty", ("+sgrpo=length_penalty",)),
+        Variant("cut_answers_wrong", "S-GRPO, cut answers are wrong", (PAPER, "algorithm.sgrpo.cut_answers=wrong")),
         Variant("high_rate", "S-GRPO, twice the rate", (PAPER, _HIGH_RATE)),
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
         Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),

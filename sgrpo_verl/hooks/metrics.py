@@ -80,6 +80,7 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
             "sgrpo/exit_position/share": mean(row["exit_position"] / row["thought_length"] for row in exits),
             "sgrpo/answer_length/mean": mean(row["answer_length"] for row in exits),
             "sgrpo/answer_cut": mean(row["answer_cut"] for row in exits),
+            "sgrpo/answer_cut_correct": mean(row["answer_cut"] and row["correct"] for row in exits),
             **_accuracy_by_exit(exits),
         }
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:

@@ -33,7 +33,9 @@ class GeneratedRow:
     output: AgentLoopOutput
     answer_ids: list[int]
     exit_position: int | None  # in tokens of the thought; None for the full response
-    answer_cut: bool  # whether an early exit's answer ran into answer_length
+    answer_cut: (
+        bool  # whether the answer ran into a limit: an exit's into answer_length, the full response's into its own
+    )
     cached_share: float | None  # of its prompt, in the server's prefix cache
     started: float  # seconds since the epoch, of its request
     finished: float
@@ -125,18 +127,26 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
             full_output = full_output.model_copy(
                 update={"response_ids": [self.tokenizer.eos_token_id], "response_mask": [0], "response_logprobs": [0.0]}
             )
-        rows = [*exits, GeneratedRow(full_output, full.answer_ids, None, False, None, started, finished)]
+        cut = self._cut(full_output.response_ids, self._longest(full_output.prompt_ids))
+        rows = [*exits, GeneratedRow(full_output, full.answer_ids, None, cut, None, started, finished)]
         return SerialGroup(rows, span)
 
     def _exit_positions(self, span: ThoughtSpan, prompt_ids: list[int], kwargs: dict[str, Any]) -> list[int]:
         """P_1 < … < P_m, none so late that there is no room for the exit prompt and an answer."""
-        longest = self.response_length
-        if self.context_length is not None:
-            longest = min(longest, self.context_length - len(prompt_ids))
-        room = longest - len(self.exit_prompt_ids) - self.settings.answer_length
+        room = self._longest(prompt_ids) - len(self.exit_prompt_ids) - self.settings.answer_length
         seed = exit_seed(self.rollout_config.seed, int(kwargs["global_steps"]), kwargs.get("index"), prompt_ids)
         positions = min(span.thought_length, room - span.thought_start)
         return draw_exit_positions(max(0, positions), self.settings.num_exits, self.settings.exit_sampling, seed)
+
+    def _longest(self, prompt_ids: list[int]) -> int:
+        """Most tokens of a response to this prompt."""
+        if self.context_length is None:
+            return self.response_length
+        return min(self.response_length, self.context_length - len(prompt_ids))
+
+    def _cut(self, token_ids: Sequence[int], limit: int) -> bool:
+        """Whether generation ended at ``limit``, not by itself."""
+        return bool(token_ids) and len(token_ids) >= limit and token_ids[-1] not in self.form.eos_ids
 
     async def _early_exit(
         self,
@@ -185,7 +195,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
                 "metrics": full_output.metrics.model_copy(update={"generate_sequences": finished - started}),
             }
         )
-        cut = len(answer_ids) == answer_length and answer_ids[-1] not in self.form.eos_ids
+        cut = self._cut(answer_ids, answer_length)
         cached = answer.extra_fields.get("num_cached_tokens")
         cached_share = None if cached is None else cached / len(prompt_ids)
         return GeneratedRow(output, answer_ids, position, cut, cached_share, started, finished)

@@ -98,6 +98,8 @@ class SerialGroupWorker(_StockWorker):
             return
         # verl's own scores the last of several outputs and copies that reward onto the others.
         correct = await gather_all(self._score(row, kwargs) for row in output.rows)
+        if self.settings.cut_answers == "wrong":
+            correct = [right and not row.answer_cut for right, row in zip(correct, output.rows, strict=True)]
         rewards = self.reward_schedule(correct, self.settings.decay_base)
         for row, reward in zip(output.rows, rewards, strict=True):
             row.output.reward_score = float(reward)

@@ -40,6 +40,7 @@ class SGRPOConfig:
     think_end: str = THINK_END  # what closes a thought
     exit_sampling: str = "uniform"  # uniform or even
     answer_length: int = DEFAULT_ANSWER_LENGTH  # most tokens of an early exit's answer
+    cut_answers: str = "scored"  # what an answer is that a limit on the length ended: scored like any other, or wrong
     train_exit_prompt: bool = False  # whether the inserted tokens are trained on
     score: str = "answer"  # what the reward function sees: answer or response
     correct_threshold: float = 0.5  # a score above this is correct
@@ -69,6 +70,7 @@ class SGRPOConfig:
         _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even"))
         _require_one_of("layout", self.layout, LAYOUTS)
         _require_one_of("score", self.score, ("answer", "response"))
+        _require_one_of("cut_answers", self.cut_answers, ("scored", "wrong"))
         _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
         _require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
         if not _is_number(self.correct_threshold):

@@ -98,6 +98,39 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(roll
     assert any(0 < n_right < rows for n_right, rows in seen)  # else this test has shown nothing
 
 
+def test_cut_answers_are_scored_but_wrong_where_the_settings_say_so(rollout, tokenizer):
+    """Answers of one token, none of which ends its response; half of all answers are called right."""
+    import ray
+
+    [worker] = rollout.manager.agent_loop_workers
+    before = ray.get(worker.__ray_call__.remote(_override, {"answer_length": 1, "cut_answers": "wrong"}))
+    try:
+        groups = rollout.groups(PROBLEMS, ground_truths=[HALF] * 6)
+    finally:
+        ray.get(worker.__ray_call__.remote(_override, before))
+    judged_right = 0
+    for tags, rows in groups:
+        for tag, row in zip(tags, rows, strict=True):
+            judged = row["extra_fields"]["reward_extra_info"]["acc"]
+            assert tag[TAG]["correct"] == (judged and not tag[TAG]["answer_cut"])
+            judged_right += judged and tag[TAG]["exit_position"] is not None
+        assert all(tag[TAG]["answer_cut"] for tag in tags[:-1])
+        assert [tag[TAG]["reward"] for tag in tags[:-1]] == [0.0] * (len(tags) - 1)
+        full = tags[-1][TAG]
+        ended = rows[-1]["responses"][-1].item() == tokenizer.eos_token_id
+        assert full["answer_cut"] == (full["response_length"] == RESPONSE_LENGTH and not ended)
+        assert full["reward"] == float(full["correct"])
+    assert judged_right  # else this test has shown nothing
+
+
+def _override(worker, settings):
+    """Change settings of a worker and of the loops it makes; returns what they were."""
+    before = {name: worker.config.algorithm.sgrpo[name] for name in settings}
+    worker.config.algorithm.sgrpo.update(settings)
+    worker.settings = type(worker.settings).of(worker.config)
+    return before
+
+
 OVERLONG = {"enable": True, "len": RESPONSE_LENGTH, "penalty_factor": 0.9, "log": False}
 REWARDS = {
     "an async function": {"custom_reward_function": {"name": "compute_score_later"}},

@@ -59,9 +59,17 @@ def test_means_over_groups_without_padding():
             "sgrpo/exit_position/share": 0.5,
             "sgrpo/answer_length/mean": 4,
             "sgrpo/answer_cut": 0.5,
+            "sgrpo/answer_cut_correct": 0,
             "sgrpo/prefix_cache_hit": 0.5,
         }
     )
+
+
+def test_cut_answers_that_were_correct_are_told_apart():
+    metrics = serial_group_metrics(
+        [tag(2, True, 1.0, cut=True, index=1), tag(8, False, 0.0, cut=True, index=2), tag(None, True, 0.5, cut=True)]
+    )
+    assert (metrics["sgrpo/answer_cut"], metrics["sgrpo/answer_cut_correct"]) == (1.0, 0.5)
 
 
 def test_no_serial_groups_no_metrics():
