@@ -99,28 +99,29 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(roll
 
 
 def test_cut_answers_are_scored_but_wrong_where_the_settings_say_so(rollout, tokenizer):
-    """Answers of one token, none of which ends its response; half of all answers are called right."""
+    """Answers of two tokens, too few for one that ends; half of all answers are called right."""
     import ray
 
     [worker] = rollout.manager.agent_loop_workers
-    before = ray.get(worker.__ray_call__.remote(_override, {"answer_length": 1, "cut_answers": "wrong"}))
+    before = ray.get(worker.__ray_call__.remote(_override, {"answer_length": 2, "cut_answers": "wrong"}))
     try:
         groups = rollout.groups(PROBLEMS, ground_truths=[HALF] * 6)
     finally:
         ray.get(worker.__ray_call__.remote(_override, before))
-    judged_right = 0
+    overruled = 0
     for tags, rows in groups:
+        right = 0
         for tag, row in zip(tags, rows, strict=True):
-            judged = row["extra_fields"]["reward_extra_info"]["acc"]
-            assert tag[TAG]["correct"] == (judged and not tag[TAG]["answer_cut"])
-            judged_right += judged and tag[TAG]["exit_position"] is not None
-        assert all(tag[TAG]["answer_cut"] for tag in tags[:-1])
-        assert [tag[TAG]["reward"] for tag in tags[:-1]] == [0.0] * (len(tags) - 1)
-        full = tags[-1][TAG]
-        ended = rows[-1]["responses"][-1].item() == tokenizer.eos_token_id
-        assert full["answer_cut"] == (full["response_length"] == RESPONSE_LENGTH and not ended)
-        assert full["reward"] == float(full["correct"])
-    assert judged_right  # else this test has shown nothing
+            notes, judged = tag[TAG], row["extra_fields"]["reward_extra_info"]["acc"]
+            is_exit = notes["exit_position"] is not None
+            at_limit = notes["answer_length"] == 2 if is_exit else notes["response_length"] == RESPONSE_LENGTH
+            ended = row["responses"][-1].item() == tokenizer.eos_token_id
+            assert notes["answer_cut"] == (at_limit and not ended)
+            assert notes["correct"] == (judged and not notes["answer_cut"])
+            right += notes["correct"]
+            assert notes["reward"] == (2.0 ** (1 - right) if notes["correct"] else 0.0)
+            overruled += judged and notes["answer_cut"]
+    assert overruled  # else this test has shown nothing
 
 
 def _override(worker, settings):
