@@ -24,10 +24,11 @@ from sgrpo_verl.toy.evaluate import read_responses
 
 def write(out: Path, tests: Sequence[str], console: Console) -> None:
     """Of every run in ``out``: tables, plots and ``.csv`` for each decoding; curves, checks and an example."""
+    runs = {kind: _runs(out, kind) for kind in KINDS}
     for kind in KINDS:
         lines = {
             title: [read_run(run / kind, f"{run.relative_to(out)}", console)[0] for run in group]
-            for title, group in _runs(out, kind).items()
+            for title, group in runs[kind].items()
         }
         means = [_mean(title, group) for title, group in lines.items()]
         evaluated = [test for test in tests if test in means[0].scores]
@@ -41,8 +42,8 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
         (out / f"{kind}.md").write_text("\n".join(parts))
         every = [line for group in lines.values() for line in group]
         compare.write_csv(every, evaluated, out / f"{kind}.csv")
-    plot_curves(out, [one for one in variants().values() if one.title in _runs(out, KINDS[0])], out / "curves.png")
-    checks = {f"{run.relative_to(out)}": checks_of(run) for group in _runs(out, "sampled").values() for run in group}
+    plot_curves(out, [one for one in variants().values() if one.title in runs["greedy"]], out / "curves.png")
+    checks = {f"{run.relative_to(out)}": checks_of(run) for group in runs["sampled"].values() for run in group}
     (out / "checks.json").write_text(json.dumps(checks, indent=2) + "\n")
     if (first := out / "sgrpo" / "seed0").is_dir():
         example = _example(out, first)

@@ -33,9 +33,7 @@ class GeneratedRow:
     output: AgentLoopOutput
     answer_ids: list[int]
     exit_position: int | None  # in tokens of the thought; None for the full response
-    answer_cut: (
-        bool  # whether the answer ran into a limit: an exit's into answer_length, the full response's into its own
-    )
+    answer_cut: bool  # whether a limit on the length ended it: answer_length, or that of the full response
     cached_share: float | None  # of its prompt, in the server's prefix cache
     started: float  # seconds since the epoch, of its request
     finished: float

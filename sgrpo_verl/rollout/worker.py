@@ -98,8 +98,6 @@ class SerialGroupWorker(_StockWorker):
             return
         # verl's own scores the last of several outputs and copies that reward onto the others.
         correct = await gather_all(self._score(row, kwargs) for row in output.rows)
-        if self.settings.cut_answers == "wrong":
-            correct = [right and not row.answer_cut for right, row in zip(correct, output.rows, strict=True)]
         rewards = self.reward_schedule(correct, self.settings.decay_base)
         for row, reward in zip(output.rows, rewards, strict=True):
             row.output.reward_score = float(reward)
@@ -114,7 +112,7 @@ class SerialGroupWorker(_StockWorker):
                 reward_info.setdefault("response_length", len(outputs[-1].response_ids))
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
-        """Whether a row's own answer is correct, according to the reward set-up that the user has configured."""
+        """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``."""
         judged = row.answer_ids if self.settings.score == "answer" else row.output.response_ids
         # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
         judged = self.form.without_end(judged) or judged
@@ -131,7 +129,8 @@ class SerialGroupWorker(_StockWorker):
         reward_info = scored.extra_fields.get("reward_extra_info") or {}
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
         row.output.metrics = scored.metrics
-        return is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)
+        right = is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)
+        return right and not (row.answer_cut and self.settings.cut_answers == "wrong")
 
     async def _put(self, group: SerialGroup, correct: list[bool], kwargs: dict[str, Any]) -> None:
         """The whole group in one put, keyed ``{uid}_{session}_{row}`` as verl keys several outputs of one session."""
