@@ -141,8 +141,7 @@ def training_command(
     first, *others = variant.overrides
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo", "+cpu=default", first, "+language=smollm2"),
-        rows_of_a_prompt(variant),
-        *((f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}",) if "num_exits" in rows_of_a_prompt(variant) else ()),
+        *rows_of_a_prompt(variant, ANSWER_TOKENS),
         *others,
         f"data.train_files={data / 'train.parquet'}",
         f"data.val_files={data / 'test.parquet'}",

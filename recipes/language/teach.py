@@ -11,7 +11,7 @@ A state is kept beside ``out`` every few minutes; when started again, the teachi
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,12 +25,13 @@ from recipes.language.lessons import CHECKS, HABIT, response, sums
 from recipes.language.stories import TAUGHT, draw
 from sgrpo_verl.files import write_whole
 from sgrpo_verl.toy.task import Lesson, Problem
-from sgrpo_verl.toy.teach import lesson_batches, lesson_loss, rate_at, save_whole
+from sgrpo_verl.toy.teach import IGNORED, lesson_batches, lesson_loss, rate_at, save_whole
 
 PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
 SUMS = 0.25  # share of lessons that are sums alone
 PRACTICE_STEPS, PRACTICE_SUMS, PRACTICE_RATE = 60, 0.7, 1e-4
 BATCH_SIZE = 16
+PARTS = 4  # of a batch, one after the other: whole, the longest lessons took 19 GB
 LEARNING_RATE = 3e-4
 FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it saves time
 KEEP_SECONDS = 240
@@ -74,21 +75,24 @@ def teach(
     optimizer = torch.optim.AdamW(learning, lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_at, steps=steps))
     state = out.with_name(f"{out.name}.state")
-    parts: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    learner: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
     done = 0
     if state.exists():
         kept = torch.load(state)
         done = kept["done"]
-        for name, part in parts.items():
-            part.load_state_dict(kept[name])
+        for name, one in learner.items():
+            one.load_state_dict(kept[name])
     started = kept_at = time.monotonic()
     batches = lesson_batches(lessons, tokenizer, seed + practice, BATCH_SIZE)
     for step, batch in enumerate(islice(batches, steps), start=1):
         if step <= done:
             continue
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-            loss = lesson_loss(model, batch)
-        loss.backward()
+        loss = 0.0
+        for part, share in parts_of(batch, PARTS):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+                part_loss = share * lesson_loss(model, part)
+            part_loss.backward()
+            loss += part_loss.item()
         torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -97,13 +101,27 @@ def teach(
             # A lesson with checks takes about as long again.
             before, now, end = (number + max(0, number - plain_steps) for number in (done, step, steps))
             left = (time.monotonic() - started) / (now - before) * (end - now) / 60
-            print(f"step {step} of {steps}, loss {loss.item():.3f}, about {left:.0f} min left", flush=True)
+            print(f"step {step} of {steps}, loss {loss:.3f}, about {left:.0f} min left", flush=True)
         if time.monotonic() - kept_at > KEEP_SECONDS:
-            contents = {"done": step, **{name: part.state_dict() for name, part in parts.items()}}
+            contents = {"done": step, **{name: one.state_dict() for name, one in learner.items()}}
             write_whole(state, partial(torch.save, contents))
             kept_at = time.monotonic()
     save_whole(model, tokenizer, out)
     state.unlink(missing_ok=True)
+
+
+def parts_of(batch: dict[str, torch.Tensor], parts: int) -> Iterator[tuple[dict[str, torch.Tensor], float]]:
+    """The lessons of a batch in parts, the shortest first, each with its share of the labelled tokens.
+
+    A part has no more padding than its own lessons need. The losses of the parts, weighted by their shares, add up to
+    the loss of the batch.
+    """
+    lengths = batch["attention_mask"].sum(dim=1)
+    labelled = (batch["labels"] != IGNORED).sum(dim=1)
+    for rows in lengths.argsort().chunk(parts):
+        longest = int(lengths[rows].max())
+        share = float(labelled[rows].sum() / labelled.sum())
+        yield {name: values[rows, :longest] for name, values in batch.items()}, share
 
 
 def main(

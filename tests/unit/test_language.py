@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.language import teach
 from recipes.language.lessons import CHECK, response, sums, thought_pass
@@ -15,6 +16,7 @@ from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stori
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
+from sgrpo_verl.toy.teach import lesson_batches
 from tests.families import SMOLLM2
 
 STORIES = [
@@ -89,7 +91,7 @@ def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch, practice):
     monkeypatch.setattr(teach, "BATCH_SIZE", 2)
     monkeypatch.setattr(teach, "KEEP_SECONDS", 0)
     teach.teach(weights, tmp_path / "whole", steps=4, practice=practice)
-    losses = iter([teach.lesson_loss, teach.lesson_loss, None])
+    losses = iter([*[teach.lesson_loss] * 2 * 2, None])  # two steps of two parts, then it is stopped
     with monkeypatch.context() as stopped:
         stopped.setattr(teach, "lesson_loss", lambda *given: next(losses)(*given))
         with pytest.raises(TypeError):
@@ -102,6 +104,23 @@ def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch, practice):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     before = load_file(weights / "model.safetensors")
     assert any(not torch.equal(before[name], whole[name]) for name in whole), "it has learnt something"
+
+
+def test_the_parts_of_a_batch_teach_what_the_batch_teaches(tmp_path):
+    weights = SMOLLM2.save(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(weights)
+    batch = next(lesson_batches(teach.Lessons(0, 0.5, teach.CHECKS), tokenizer, 0, 6))
+    gradients = {}
+    for parts in (1, 4):
+        model = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.float32)
+        shares = []
+        for part, share in teach.parts_of(batch, parts):
+            (share * teach.lesson_loss(model, part)).backward()
+            shares.append(share)
+        assert sum(shares) == pytest.approx(1)
+        gradients[parts] = [one.grad for one in model.parameters()]
+    for whole, summed in zip(*gradients.values(), strict=True):
+        torch.testing.assert_close(summed, whole, rtol=1e-3, atol=1e-6)
 
 
 def test_the_steps_of_every_start_are_kept(tmp_path):
