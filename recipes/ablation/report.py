@@ -144,6 +144,8 @@ def plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
         panels, (("length (tokens)", response_length), ("accuracy", accuracy)), strict=True
     ):
         for color, variant in enumerate(variants):
+            if value is accuracy and "+sgrpo=length_penalty" in variant.overrides:
+                continue  # verl reports its score, from which the penalty has been taken
             runs = sorted((folder / variant.name).glob("seed*/metrics.jsonl"))
             curves = [pd.Series({step["step"]: value(step) for step in read_steps(run)}) for run in runs]
             for curve in curves:

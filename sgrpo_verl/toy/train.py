@@ -90,8 +90,10 @@ def accuracy(step: Step) -> float:
 
 
 def _describe(step: Step) -> str:
-    text = f"response {response_length(step):.0f} tokens, accuracy {accuracy(step):.0%}"
-    return text + (f", exits {step['sgrpo/accuracy/exits']:.0%}" if "sgrpo/accuracy/exits" in step else "")
+    text = f"response {response_length(step):.0f} tokens"
+    if "sgrpo/accuracy/exits" not in step:  # GRPO, perhaps with a length penalty in its score
+        return f"{text}, score {accuracy(step):.2f}"
+    return f"{text}, accuracy {accuracy(step):.0%}, exits {step['sgrpo/accuracy/exits']:.0%}"
 
 
 def read_steps(metrics_file: Path) -> Iterator[Step]:
