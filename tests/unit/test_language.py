@@ -91,7 +91,7 @@ def test_teaching_goes_on_where_it_was_stopped(tmp_path, monkeypatch, practice):
     monkeypatch.setattr(teach, "BATCH_SIZE", 2)
     monkeypatch.setattr(teach, "KEEP_SECONDS", 0)
     teach.teach(weights, tmp_path / "whole", steps=4, practice=practice)
-    losses = iter([*[teach.lesson_loss] * 2 * 2, None])  # two steps of two parts, then it is stopped
+    losses = iter([*[teach.lesson_loss] * 4, None])  # two steps of two parts, then it is stopped
     with monkeypatch.context() as stopped:
         stopped.setattr(teach, "lesson_loss", lambda *given: next(losses)(*given))
         with pytest.raises(TypeError):
