@@ -57,18 +57,16 @@ def train(
     metrics_file, log = out / "metrics.jsonl", out / "train.log"
     (out / "command.txt").write_text(shlex.join(command) + "\n")
     verls = {"VERL_FILE_LOGGER_PATH": str(metrics_file), "VERL_PLATFORM": "cpu", "HYDRA_FULL_ERROR": "1"}
-    counts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TextColumn("elapsed"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     with (
         log.open("w") as log_file,
-        Progress(*counts, *times, console=console, speed_estimate_period=1800) as progress,  # seconds: steps are long
+        progress_of_steps(console) as progress,
         processes.running(command, {**verls, **environment}, stdout=log_file.fileno()) as process,
     ):
         bar = progress.add_task("starting Ray, verl and vLLM", total=num_steps)
         while process.poll() is None:
             time.sleep(1)
             if steps := list(read_steps(metrics_file)):
-                progress.update(bar, completed=steps[-1]["step"], description=_describe(steps[-1]))
+                progress.update(bar, completed=steps[-1]["step"], description=describe(steps[-1]))
     steps = list(read_steps(metrics_file))
     if process.returncode or not steps:
         said = log.read_text(errors="replace")
@@ -77,6 +75,13 @@ def train(
         console.print(f"training failed: {cause}; its whole log is {log}", style="red", markup=False, soft_wrap=True)
         sys.exit(process.returncode or 1)
     return steps, out / "checkpoints" / f"global_step_{int(steps[-1]['step'])}" / "actor" / "huggingface"
+
+
+def progress_of_steps(console: Console) -> Progress:
+    """A step's figures, a bar, time taken and time left; all of it fits into a terminal of 80 columns."""
+    counts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    return Progress(*counts, *times, console=console, speed_estimate_period=1800)  # seconds: steps are long
 
 
 def response_length(step: Step) -> float:
@@ -89,8 +94,9 @@ def accuracy(step: Step) -> float:
     return step.get("sgrpo/accuracy/full", step["critic/score/mean"])
 
 
-def _describe(step: Step) -> str:
-    text = f"response {response_length(step):.0f} tokens"
+def describe(step: Step) -> str:
+    """A step in the words of the progress bar."""
+    text = f"{response_length(step):.0f} tokens"
     if "sgrpo/accuracy/exits" not in step:  # GRPO, perhaps with a length penalty in its score
         return f"{text}, score {accuracy(step):.2f}"
     return f"{text}, accuracy {accuracy(step):.0%}, exits {step['sgrpo/accuracy/exits']:.0%}"

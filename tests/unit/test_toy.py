@@ -4,6 +4,7 @@ import random
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
@@ -15,6 +16,7 @@ from sgrpo_verl.toy.task import RECHECK, answer_text, count_rechecks, is_held_ou
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.teach import IGNORED, encode_lesson
 from sgrpo_verl.toy.tokenizer import build_tokenizer
+from sgrpo_verl.toy.train import describe, progress_of_steps
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -132,3 +134,17 @@ def test_data_is_in_verls_format_and_the_same_for_the_same_seed(task, tmp_path):
 def test_accuracy_by_rechecks():
     responses = [{"score": score, "rechecks": rechecks} for score, rechecks in ((1.0, 2), (0.0, 0), (1.0, 0))]
     assert accuracy_by_rechecks(responses) == {0: (0.5, 2), 2: (1.0, 1)}
+
+
+def test_time_taken_and_time_left_fit_into_a_terminal_of_80_columns():
+    console = Console(width=80, record=True, force_terminal=True)
+    lengths = {"sgrpo/response_length/full": 8888.0, "response_length/mean": 8888.0}
+    step = {**lengths, "sgrpo/accuracy/full": 1.0, "critic/score/mean": 1.0, "sgrpo/accuracy/exits": 1.0}
+    progress = progress_of_steps(console)
+    bar = progress.add_task(describe(step), total=14, start=False)
+    progress.update(bar, completed=14)
+    console.print(progress.get_renderable())
+    shown = console.export_text()
+    assert "…" not in shown
+    assert "8888 tokens, accuracy 100%, exits 100%" in shown
+    assert shown.count(":") == 4, "the hours of two times were not shown whole"
