@@ -8,7 +8,7 @@ import re
 import sys
 
 LONGEST = 300  # characters of a line of pip's that is shown as it is
-BROKEN = re.compile(r"connection broken by '(\w+)\b.*?((?:\[Errno [^]]*\] )?[^:'\"]+)['\")]+: /")
+BROKEN = re.compile(r"connection broken by '(.+)': \S+$", re.MULTILINE)
 UNFETCHED = re.compile(r"Could not fetch (URL .+?)(?: - skipping)?$", re.MULTILINE)
 
 
@@ -31,12 +31,11 @@ def _no_match(pin: str, said: str, python: str) -> str:
     version = re.escape(pin.partition("==")[2])
     if ignored := re.search(rf"[:;] {version} Requires-Python ([^;\n]+)", said):
         return _other_python(pin, ignored[1].strip(), python)
+    if trouble := BROKEN.search(said) or UNFETCHED.search(said):
+        cause = re.sub(r"<[^>]*>: ", "", trouble[1])  # the objects' addresses
+        return f"{pin} was not found, and a package index did not answer: {cause[:LONGEST]}"
     listed = re.search(r"\(from versions: (.+)\)", said)
     there = listed[1].split(", ") if listed and listed[1] != "none" else []
-    if not there and (broken := BROKEN.search(said)):
-        return f"{pin} could not be looked up: the package index does not answer ({broken[1]}: {broken[2].strip()})."
-    if not there and (unfetched := UNFETCHED.search(said)):
-        return f"{pin} could not be looked up: {unfetched[1][:LONGEST]}"
     newest = f"the last of those that fit is {there[-1]}" if there else "no version of it is there"
     fits = f"Python {python} on {platform.system()} {platform.machine()}"
     return f"{pin} is not to be had for {fits}: {newest}."
