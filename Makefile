@@ -5,27 +5,38 @@ TEST_PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS_READY := $(VENV)/.ready-tools
 
 PINNED := .venv-pinned
 
-.PHONY: help setup demo ablation language bench selftest test test-unit test-pinned check docs clean
+.PHONY: help setup setup-tools demo ablation language bench selftest test test-unit test-pinned check docs clean
 help:
-	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
+	@echo "Times are those of 2 cores; a fresh checkout adds about three minutes of setting up, a slow network more."
+	@echo "make demo       teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0); 10 to 25 minutes"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
-	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU (see recipes/language)"
-	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves"
+	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU; 60 to 90 minutes (see recipes/language)"
+	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves; within an hour"
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; four minutes"
-	@echo "make test       set up, then lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB)"
-	@echo "make test-unit  the tests that start no verl process"
-	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest"
-	@echo "make check      lint, format and types"
-	@echo "make docs       the documentation as a site, into outputs/site"
+	@echo "make test       lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
+	@echo "make test-unit  the tests that start no verl process; a few minutes"
+	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest; its first set-up downloads 5 GB"
+	@echo "make check      lint, format and types; half a minute"
+	@echo "make docs       the documentation as a site, into outputs/site; half a minute"
+	@echo "make setup      what demo, ablation, language, bench and selftest run with, into .venv; they set it up themselves"
+	@echo "make setup-tools  what test, check and docs need beside it, into the same .venv; they add it themselves"
 	@echo "make clean      remove .venv and outputs"
 
 setup: $(READY)
 
-$(READY): requirements/cpu.txt requirements/install.sh pyproject.toml
-	@python=$$(sh requirements/check_machine.sh) && sh requirements/install.sh "$$python" $(VENV)
+$(READY): requirements/cpu.txt requirements/install.sh requirements/install_torch.sh requirements/pip_install.sh pyproject.toml
+	@python=$$(sh requirements/check_machine.sh) && sh requirements/install.sh "$$python" $(VENV) requirements/cpu.txt
+	@touch $@
+
+setup-tools: $(TOOLS_READY)
+
+$(TOOLS_READY): $(READY) requirements/dev.txt
+	@echo "adding what test, check and docs need: $$(grep -c == requirements/dev.txt) pinned packages"
+	@sh requirements/pip_install.sh $(BIN)/python -r requirements/dev.txt
 	@touch $@
 
 demo: $(READY)
@@ -35,7 +46,7 @@ ablation: $(READY)
 	$(BIN)/python -m recipes.ablation.run --out outputs/ablation
 
 language: $(READY)
-	$(BIN)/python -m pip install --quiet --no-deps -r recipes/language/requirements.txt
+	@sh requirements/pip_install.sh $(BIN)/python -r recipes/language/requirements.txt
 	$(BIN)/python -m recipes.language.run --out outputs/language
 
 bench: $(READY)
@@ -44,12 +55,12 @@ bench: $(READY)
 selftest: $(READY)
 	$(BIN)/sgrpo selftest --out outputs/selftest
 
-check: $(READY)
+check: $(TOOLS_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-unit: $(READY)
+test-unit: $(TOOLS_READY)
 	$(BIN)/python -m pytest tests/unit
 
 # Two files of tests at a time, the longest first: most of the time goes into starting main_ppo, which leaves a core idle.
@@ -62,11 +73,11 @@ test-pinned: $(PINNED)/.ready
 	$(PINNED)/bin/python -m pytest tests/integration/test_plugin.py
 	VERL_PLATFORM=cpu $(PINNED)/bin/sgrpo selftest --out outputs/selftest-pinned
 
-$(PINNED)/.ready: requirements/cpu.txt requirements/pinned.txt requirements/install.sh pyproject.toml
-	@python=$$(sh requirements/check_machine.sh) && TORCH_PLAIN=1 sh requirements/install.sh "$$python" $(PINNED) requirements/pinned.txt
+$(PINNED)/.ready: requirements/pinned.txt requirements/cpu.txt requirements/dev.txt requirements/install.sh pyproject.toml
+	@python=$$(sh requirements/check_machine.sh) && TORCH_PLAIN=1 sh requirements/install.sh "$$python" $(PINNED) $(filter %.txt,$^)
 	@touch $@
 
-docs: $(READY)
+docs: $(TOOLS_READY)
 	$(BIN)/python -m mkdocs build --strict
 
 clean:

@@ -19,13 +19,15 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.language.lessons import CHECKS, HABIT, response, sums
 from recipes.language.stories import TAUGHT, draw
 from sgrpo_verl.files import write_whole
+from sgrpo_verl.progress import Bars
 from sgrpo_verl.toy.task import Lesson, Problem
-from sgrpo_verl.toy.teach import IGNORED, lesson_batches, lesson_loss, rate_at, save_whole
+from sgrpo_verl.toy.teach import IGNORED, lesson_batches, lesson_loss, rate_at, save_whole, taught
 
 PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
 SUMS = 0.25  # share of lessons that are sums alone
@@ -35,7 +37,6 @@ PARTS = 4  # of a batch, one after the other; whole, they took up to 19 GB
 LEARNING_RATE = 3e-4
 FROZEN = 10  # of 30 layers, the lowest, and the words' embeddings: they know English already, and it saves time
 KEEP_SECONDS = 240
-SAY_EVERY = 5
 
 
 class Lessons:
@@ -82,32 +83,35 @@ def teach(
         done = kept["done"]
         for name, one in learner.items():
             one.load_state_dict(kept[name])
-    started = kept_at = time.monotonic()
+    kept_at = time.monotonic()
     batches = lesson_batches(lessons, tokenizer, seed + practice, BATCH_SIZE)
-    for step, batch in enumerate(islice(batches, steps), start=1):
-        if step <= done:
-            continue
-        loss = 0.0
-        for part, share in parts_of(batch, PARTS):
-            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-                part_loss = share * lesson_loss(model, part)
-            part_loss.backward()
-            loss += part_loss.item()
-        torch.nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        schedule.step()
-        if step % SAY_EVERY == 0:
-            # A lesson with checks takes about as long again.
-            before, now, end = (number + max(0, number - plain_steps) for number in (done, step, steps))
-            left = (time.monotonic() - started) / (now - before) * (end - now) / 60
-            print(f"step {step} of {steps}, loss {loss:.3f}, about {left:.0f} min left", flush=True)
-        if time.monotonic() - kept_at > KEEP_SECONDS:
-            contents = {"done": step, **{name: one.state_dict() for name, one in learner.items()}}
-            write_whole(state, partial(torch.save, contents))
-            kept_at = time.monotonic()
+    with Bars(Console(), count=False) as progress:
+        bar = progress.add_task("teaching", total=work(steps, plain_steps), completed=work(done, plain_steps))
+        for step, batch in enumerate(islice(batches, steps), start=1):
+            if step <= done:
+                continue
+            loss = 0.0
+            for part, share in parts_of(batch, PARTS):
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+                    part_loss = share * lesson_loss(model, part)
+                part_loss.backward()
+                loss += part_loss.item()
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            schedule.step()
+            progress.update(bar, completed=work(step, plain_steps), description=taught(step, steps, loss))
+            if time.monotonic() - kept_at > KEEP_SECONDS:
+                contents = {"done": step, **{name: one.state_dict() for name, one in learner.items()}}
+                write_whole(state, partial(torch.save, contents))
+                kept_at = time.monotonic()
     save_whole(model, tokenizer, out)
     state.unlink(missing_ok=True)
+
+
+def work(step: int, plain_steps: int) -> int:
+    """Of the steps up to this one, in plain steps: one with checks takes about as long again."""
+    return step + max(0, step - plain_steps)
 
 
 def parts_of(batch: dict[str, torch.Tensor], parts: int) -> Iterator[tuple[dict[str, torch.Tensor], float]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sgrpo_verl.algorithm.serial_group import eos_ids
 from sgrpo_verl.engine.check import failure
@@ -23,6 +22,7 @@ from sgrpo_verl.eval.folder import Key, claim, recover, thought_lengths
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.eval.response import Completion, Method, Reasoner
 from sgrpo_verl.eval.settings import Settings
+from sgrpo_verl.progress import Bars
 
 
 def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Console) -> None:
@@ -111,12 +111,8 @@ def _generate(
     """Generate one benchmark, appending each job's completions in one write as it ends."""
     problems = {problem.index: problem for problem, _ in jobs}
     started, tokens_before = time.monotonic(), engine.generated_tokens
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        with (
-            Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=console) as progress,
-            (out / "completions.jsonl").open("a") as file,
-        ):
+        with Bars(console) as progress, (out / "completions.jsonl").open("a") as file:
             bar = progress.add_task(name, total=len(jobs))
             keys = ((name, problem.index, sample) for problem, sample in jobs)
             seeded = (

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.progress import track
+from rich.console import Console
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen3ForCausalLM
 
+from sgrpo_verl.progress import Bars
 from sgrpo_verl.toy.model import model_config
 from sgrpo_verl.toy.task import Lesson, Task
 from sgrpo_verl.toy.tasks import TASKS
@@ -75,14 +76,23 @@ def teach(out: Path, task: Task, seed: int = 0, steps: int = STEPS) -> Path:
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_at, steps=steps))
     batches = lesson_batches(task.draw_lesson, tokenizer, seed, BATCH_SIZE)
-    for batch in track(islice(batches, steps), description="teaching", total=steps):
-        lesson_loss(model, batch).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
+    with Bars(Console(), count=False) as progress:
+        bar = progress.add_task("teaching", total=steps)
+        for step, batch in enumerate(islice(batches, steps), start=1):
+            loss = lesson_loss(model, batch)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+            progress.update(bar, completed=step, description=taught(step, steps, loss.item()))
     save_whole(model, tokenizer, out)
     return out
+
+
+def taught(step: int, steps: int, loss: float) -> str:
+    """A step of a teaching, in words."""
+    return f"step {step} of {steps}, loss {loss:.3f}"
 
 
 def rate_at(step: int, steps: int) -> float:

@@ -7,18 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from sgrpo_verl.engine.log import last_error_in
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.progress import Bars
 from sgrpo_verl.toy import processes
 
 Step = dict[str, float]  # verl's metrics of one step, and its number under "step"
@@ -59,7 +51,7 @@ def train(
     verls = {"VERL_FILE_LOGGER_PATH": str(metrics_file), "VERL_PLATFORM": "cpu", "HYDRA_FULL_ERROR": "1"}
     with (
         log.open("w") as log_file,
-        progress_of_steps(console) as progress,
+        Bars(console) as progress,
         processes.running(command, {**verls, **environment}, stdout=log_file.fileno()) as process,
     ):
         bar = progress.add_task("starting Ray, verl and vLLM", total=num_steps)
@@ -75,13 +67,6 @@ def train(
         console.print(f"training failed: {cause}; its whole log is {log}", style="red", markup=False, soft_wrap=True)
         sys.exit(process.returncode or 1)
     return steps, out / "checkpoints" / f"global_step_{int(steps[-1]['step'])}" / "actor" / "huggingface"
-
-
-def progress_of_steps(console: Console) -> Progress:
-    """A step's figures, a bar, time taken and time left; all of it fits into a terminal of 80 columns."""
-    counts = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    return Progress(*counts, *times, console=console, speed_estimate_period=1800)  # seconds: steps are long
 
 
 def response_length(step: Step) -> float:

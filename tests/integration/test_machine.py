@@ -1,15 +1,10 @@
-"""Set-up on a machine that lacks something: what is checked first, where torch comes from, what wheels need."""
+"""Set-up on a machine that lacks something: what is checked first, and what wheels need."""
 
-import contextlib
-import functools
-import http.server
 import os
 import re
 import resource
 import subprocess
 import sys
-import threading
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -123,91 +118,6 @@ def test_make_stops_before_it_downloads_anything(tmp_path):
     assert done.returncode != 0
     assert "make cannot set up yet" in done.stderr
     assert not (tmp_path / ".venv").exists()
-
-
-# Where torch comes from
-
-
-def write_wheel(folder, version, cuda):
-    """A stand-in for torch that knows what it was built for."""
-    files = {
-        "torch/__init__.py": "",
-        "torch/version.py": f"cuda = {cuda!r}\n",
-        f"torch-{version}.dist-info/METADATA": f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n",
-        f"torch-{version}.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{name},,\n" for name in (*files, f"torch-{version}.dist-info/RECORD"))
-    with zipfile.ZipFile(folder / f"torch-{version}-py3-none-any.whl", "w") as wheel:
-        for name, text in (*files.items(), (f"torch-{version}.dist-info/RECORD", record)):
-            wheel.writestr(name, text)
-
-
-@contextlib.contextmanager
-def index(root):
-    """A package index on 127.0.0.1 with what lies in ``root``; yields its address and the paths that were asked for."""
-    asked = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *arguments):
-            asked.append(self.path)
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(root)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def torch_version():
-    [version] = re.findall(r"(?m)^torch==(.+)$", (ROOT / "requirements/cpu.txt").read_text())
-    return version
-
-
-@pytest.fixture(scope="module")
-def fresh_python(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    return folder / "bin/python"
-
-
-def install_torch(python, configured, own):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
-    subprocess.run([python, "-m", "pip", "uninstall", "-q", "-y", "torch"], check=True, capture_output=True)
-    done = subprocess.run(
-        ["sh", ROOT / "requirements/install_torch.sh", python],
-        env={**environment, "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": configured, "TORCH_CPU_INDEX": own},
-        capture_output=True,
-        text=True,
-    )
-    code = "import importlib.metadata as m, torch.version; print(m.version('torch'), torch.version.cuda)"
-    found = subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.split()
-    return done, found
-
-
-def test_torch_from_the_configured_index_or_else_from_pytorchs(tmp_path, torch_version, fresh_python):
-    plain, cpu = tmp_path / "plain", tmp_path / "cpu"
-    for root, builds in (
-        (plain, {torch_version: "13.0"}),
-        (cpu, {torch_version: "13.0", f"{torch_version}+cpu": None}),
-    ):
-        (root / "torch").mkdir(parents=True)
-        for version, cuda in builds.items():
-            write_wheel(root / "torch", version, cuda)
-    with index(plain) as (plain_address, _), index(cpu) as (cpu_address, asked):
-        done, found = install_torch(fresh_python, plain_address, cpu_address)
-        assert (done.returncode, found) == (0, [f"{torch_version}+cpu", "None"]), done.stderr
-        assert asked
-        assert all(path.startswith("/torch") for path in asked), "only torch is looked for there"
-        asked.clear()
-        done, found = install_torch(fresh_python, cpu_address, f"{plain_address}/none")
-        assert (done.returncode, found) == (0, [f"{torch_version}+cpu", "None"]), done.stderr
-        done, found = install_torch(fresh_python, plain_address, f"{plain_address}/none")
-        assert (done.returncode, found) == (1, [])
-        assert f"torch=={torch_version}+cpu could not be installed" in done.stderr
-        assert f"From {plain_address}/none (another address, such as a mirror's: TORCH_CPU_INDEX=" in done.stderr
 
 
 # What the installed wheels need of the system

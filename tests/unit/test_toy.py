@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.progress import Bars
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.evaluate import accuracy_by_rechecks
@@ -16,7 +17,7 @@ from sgrpo_verl.toy.task import RECHECK, answer_text, count_rechecks, is_held_ou
 from sgrpo_verl.toy.tasks import TASKS
 from sgrpo_verl.toy.teach import IGNORED, encode_lesson
 from sgrpo_verl.toy.tokenizer import build_tokenizer
-from sgrpo_verl.toy.train import describe, progress_of_steps
+from sgrpo_verl.toy.train import describe
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -140,7 +141,7 @@ def test_time_taken_and_time_left_fit_into_a_terminal_of_80_columns():
     console = Console(width=80, record=True, force_terminal=True)
     lengths = {"sgrpo/response_length/full": 8888.0, "response_length/mean": 8888.0}
     step = {**lengths, "sgrpo/accuracy/full": 1.0, "critic/score/mean": 1.0, "sgrpo/accuracy/exits": 1.0}
-    progress = progress_of_steps(console)
+    progress = Bars(console)
     bar = progress.add_task(describe(step), total=14, start=False)
     progress.update(bar, completed=14)
     console.print(progress.get_renderable())
