@@ -1,5 +1,7 @@
 """Reads the problems of a benchmark from verl's parquet, and turns their prompts into tokens."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,11 @@ class Problem:
     data_source: str
     ground_truth: str | list[str]  # several: any is right
     choices: str | list[str]  # the letters or texts of a multiple choice, else empty
+
+    @property
+    def digest(self) -> str:
+        """Of its messages, by which a problem is known in two runs."""
+        return hashlib.sha256(json.dumps(self.messages).encode()).hexdigest()[:16]
 
 
 def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]]:
