@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sgrpo_verl.correctness import acceptable_answers, choices_of
+from sgrpo_verl.data.records import is_training_set
 from sgrpo_verl.errors import UserError
 
 
@@ -31,14 +32,16 @@ class Problem:
 
 
 def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]]:
-    """The problems of each benchmark: ``data/NAME.parquet``; every file of ``data`` where no name is given.
+    """The problems of each benchmark: ``data/NAME.parquet``; where no name is given, all but the training sets.
 
     Raises:
         UserError: a file or one of verl's columns is missing, or a ground truth is not usable.
     """
-    names = names or sorted(file.stem for file in data.glob("*.parquet"))
+    names = names or sorted(file.stem for file in data.glob("*.parquet") if not is_training_set(file))
     if not names:
-        raise UserError(f"--data {data}: holds no .parquet file; `sgrpo data NAME --out {data}` makes one")
+        raise UserError(
+            f"--data {data}: holds no .parquet file of a benchmark; `sgrpo data NAME --out {data}` makes one"
+        )
     return {name: _read(data / f"{name}.parquet") for name in names}
 
 

@@ -177,7 +177,9 @@ def test_benchmarks_that_are_not_there(tmp_path):
     benchmark(tmp_path, "other")
     with pytest.raises(UserError, match=r"--benchmarks b: there is no .*there: other"):
         read_benchmarks(tmp_path, ("b",))
+    benchmark(tmp_path, "my_train")
     assert list(read_benchmarks(tmp_path, ())) == ["other"]
+    assert list(read_benchmarks(tmp_path, ("my_train",))) == ["my_train"]
     pd.DataFrame([{"question": "?"}]).to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(UserError, match="no column prompt, reward_model"):
         read_benchmarks(tmp_path, ("bad",))
