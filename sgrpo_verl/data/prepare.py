@@ -190,6 +190,8 @@ def _select(
         prepared.read += 1
         if problem is None:
             prepared.removed["bad row"] += 1
+        elif problem.difficulty is None and (low, high) != (float("-inf"), float("inf")):
+            prepared.removed["no difficulty"] += 1
         elif problem.difficulty is not None and not low <= problem.difficulty <= high:
             prepared.removed["difficulty"] += 1
         elif normalized(problem.text) in excluded:

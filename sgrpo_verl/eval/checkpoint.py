@@ -56,6 +56,15 @@ def resolve_model(model: str, merged: Path) -> str:
     )
 
 
+def needs_float32(model: str) -> bool:
+    """Whether a model was merged into float32 because less would round its adapter away, as vLLM would by itself."""
+    folder = Path(model)
+    if not (folder / RECORD).is_file() or not json.loads((folder / RECORD).read_text())["lora"]:
+        return False
+    config = json.loads((folder / "config.json").read_text())
+    return config.get("dtype", config.get("torch_dtype")) == "float32"
+
+
 def files_of(folder: Path) -> list[Path]:
     """The weights in a model's folder or checkpoint; not those of other folders in it, such as a run's merged model."""
     places = ("", ADAPTER, "huggingface", "actor", "actor/huggingface")

@@ -26,6 +26,8 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     """
     if labels and len(labels) != len(runs):
         raise UserError(f"--labels: {len(labels)} for {len(runs)} runs; give one for each, or none")
+    if len(set(labels)) < len(labels):
+        raise UserError(f"--labels {','.join(labels)}: two runs have the same label")
     names = list(labels) or _names(runs)
     lines = [line for run, name in zip(runs, names, strict=True) for line in read_run(run, name, console)]
     benchmarks = _same_problems(lines)

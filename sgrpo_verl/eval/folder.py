@@ -118,8 +118,8 @@ def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) ->
     other = Path(str(settings.truncate_like))
     if not (other / "completions.jsonl").is_file():
         raise UserError(f"--truncate-like {other}: no run folder (there is no completions.jsonl in it)")
-    lengths = {
-        (record["benchmark"], record["index"], record["sample"]): record["thought_tokens"]
+    records = {
+        (record["benchmark"], record["index"], record["sample"]): record
         for record in read_lines(other / "completions.jsonl")
         if record["cap"] is None
     }
@@ -129,10 +129,16 @@ def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) ->
         for problem in problems
         for sample in range(settings.samples)
     ]
-    missing = [key for key in wanted if key not in lengths]
+    missing = [key for key in wanted if key not in records]
     if missing:
         raise UserError(
             f"--truncate-like {other}: has no thought for {len(missing)} of {len(wanted)} samples, the first being "
             f"benchmark, problem, sample {missing[0]}; it must be a finished run on the same benchmarks and --samples"
         )
-    return lengths
+    for name, problems in benchmarks.items():
+        for problem in problems:
+            record = records[name, problem.index, 0]
+            same = record["ground_truth"] == problem.ground_truth
+            if not same or record.get("prompt", problem.digest) != problem.digest:
+                raise UserError(f"--truncate-like {other}: has another problem {problem.index} of {name}")
+    return {key: records[key]["thought_tokens"] for key in wanted}

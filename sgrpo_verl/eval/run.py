@@ -16,7 +16,7 @@ from sgrpo_verl.engine.check import failure
 from sgrpo_verl.engine.log import cause_of, written_to
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
-from sgrpo_verl.eval.checkpoint import resolve_model
+from sgrpo_verl.eval.checkpoint import needs_float32, resolve_model
 from sgrpo_verl.eval.deer import deer
 from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
 from sgrpo_verl.eval.folder import Key, claim, locked, recover, thought_lengths
@@ -80,6 +80,9 @@ def _evaluate(
         for problem in problems
     }
     max_model_len = _room(reasoner, settings, lengths) + max(map(len, prompts.values()))
+    if needs_float32(model) and options.get("dtype", "auto") == "auto":
+        console.print("what the LoRA adapter changes is too small for 16 bits: vLLM runs in float32")
+        options = {**options, "dtype": "float32"}
     log = out / "engine.log"
     console.print(f"starting vLLM; its output goes to {log}", soft_wrap=True, highlight=False)
     with written_to(log, console):

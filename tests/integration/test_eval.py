@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.adapter import merge_adapter
-from sgrpo_verl.eval.checkpoint import resolve_model
+from sgrpo_verl.eval.checkpoint import needs_float32, resolve_model
 from sgrpo_verl.eval.deer import Deer, deer
 from sgrpo_verl.eval.engine import Engine, EngineOptions
 from sgrpo_verl.eval.problems import encode_prompt, read_benchmarks
@@ -231,7 +231,7 @@ def test_seeded_samples_whose_prompts_do_not_fit_one_step(reasoner, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def trained(self, tmp_path_factory):
+def trained(tmp_path_factory):
     """A model with an adapter that changes it, and its folder as verl's merger writes it."""
     folder = write_random_model(tmp_path_factory.mktemp("lora") / "model")
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -265,6 +265,21 @@ class TestALoraAdapter:
         }
         assert resolve_model(str(folder), tmp_path / "merged") == merged
         assert [one.name for one in tmp_path.iterdir()] == ["merged"]
+
+    @pytest.mark.parametrize(("size", "dtype"), [(1, "bfloat16"), (1e-3, "float32")])
+    def test_one_that_16_bits_would_round_away_is_kept_in_float32(self, trained, tmp_path, size, dtype):
+        _, folder = trained
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        base.save_pretrained(tmp_path / "base")
+        adapter = shutil.copytree(folder / "lora_adapter", tmp_path / "base" / "lora_adapter")
+        weights = load_file(adapter / "adapter_model.safetensors")
+        weights = {name: value * (size if "lora_B" in name else 1) for name, value in weights.items()}
+        save_file(weights, adapter / "adapter_model.safetensors")
+        merge_adapter(tmp_path / "base", adapter, tmp_path / "merged")
+        assert json.loads((tmp_path / "merged" / "config.json").read_text())["dtype"] == dtype
+        (tmp_path / "merged" / "merged_from.json").write_text('{"lora": {"r": 4}}')
+        assert needs_float32(str(tmp_path / "merged")) == (dtype == "float32")
+        assert not needs_float32(str(tmp_path / "base"))
 
     def test_one_that_is_switched_off_is_refused(self, trained, tmp_path):
         """verl's merger writes lora_alpha=0 where it does not know."""

@@ -299,6 +299,13 @@ def test_a_training_set_is_filtered_and_decontaminated_and_every_removal_is_coun
     assert set(json.loads(again.with_suffix(".json").read_text())["decontaminated_against"]) == {"gsm8k"}
 
 
+def test_a_problem_whose_difficulty_is_not_known_is_left_out_where_that_is_asked_for(tmp_path):
+    (tmp_path / "a.csv").write_text("question,final_answer,difficulty\nOne?,1,\nTwo?,2,6\nThree?,3,2.5\n")
+    assert len(prepared(tmp_path, tmp_path / "a.csv", "deepmath-103k")) == 3
+    file = prepare("deepmath-103k", tmp_path / "out", tmp_path / "a.csv", filters=Filters(min_difficulty=5.0))
+    assert json.loads(file.with_suffix(".json").read_text())["removed"] == {"no difficulty": 1, "difficulty": 1}
+
+
 def test_an_unreachable_hub_says_what_to_do(tmp_path, monkeypatch):
     import huggingface_hub
 

@@ -55,6 +55,9 @@ def settings(**changed):
         ({"exit_prompt": "stop"}, "--exit-prompt 'stop': must contain --think-end"),
         ({"think_end": "</t>"}, "must contain --think-end '</t>'"),
         ({"max_tokens": 0}, "--max-tokens 0"),
+        ({"limit": 0}, "--limit 0: must be at least 1"),
+        ({"top_p": 0.0}, "--top-p 0.0"),
+        ({"deer": Deer(trial_tokens=0)}, "--deer-trial-tokens 0"),
     ],
 )
 def test_settings_that_cannot_be_are_named(changed, named):
@@ -203,6 +206,9 @@ def test_truncate_like_needs_a_thought_for_every_sample(tmp_path):
     with pytest.raises(UserError, match="no thought for 1 of 2 samples"):
         evaluate(ours, tmp_path / "run", {}, CONSOLE)
     assert not (tmp_path / "run").exists()
+    write(other, [completion(0, ground_truth="0"), completion(1, ground_truth="7")])
+    with pytest.raises(UserError, match="has another problem 1 of b"):
+        evaluate(ours, tmp_path / "run", {}, CONSOLE)
 
 
 def test_scores_are_of_the_answer_and_can_be_made_again(tmp_path):
@@ -337,6 +343,8 @@ def test_runs_on_other_problems_are_not_compared(tmp_path, theirs, said):
         compare([first, write(tmp_path / "b", theirs)], [], tmp_path / "out", CONSOLE)
     with pytest.raises(UserError, match="--labels: 1 for 2 runs"):
         compare([first, first], ["x"], tmp_path / "out", CONSOLE)
+    with pytest.raises(UserError, match="--labels x,x: two runs have the same label"):
+        compare([first, first], ["x", "x"], tmp_path / "out", CONSOLE)
 
 
 def test_a_run_that_is_not_finished_says_so(tmp_path):
