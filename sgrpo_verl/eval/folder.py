@@ -1,7 +1,8 @@
 """A run's folder: which run it belongs to, what has been done, and what the folder of another run says.
 
 It holds ``run.json`` (settings and versions), ``completions.jsonl`` (every completion, appended as it ends),
-``throughput.jsonl``, ``engine.log`` (what vLLM says), and what scoring makes of them.
+``throughput.jsonl``, ``engine.log`` (what vLLM says), ``merged_model`` where a checkpoint was merged, ``.lock``, and
+what scoring makes of them.
 """
 
 import hashlib
