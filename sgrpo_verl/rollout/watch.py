@@ -108,7 +108,7 @@ def check_sample(wrapped: Callable, replay_buffer: Any, call: BoundArguments) ->
             *(seen.failed, seen.failed + seen.succeeded, seen.last_failure),
         )
     if call.arguments["partition_id"] == "train":
-        metrics["sgrpo/failed_prompts"] = float(seen.failed)
+        metrics["sgrpo/failed_prompts/sum"] = float(seen.failed)  # by its name, verl adds it up over a step of several
     return result
 
 

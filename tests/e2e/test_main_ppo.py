@@ -179,13 +179,13 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
     assert list(resumed) == [3]
     assert "filled in:" in log
     assert re.search(r"RolloutFailed.*vLLM's engine died: one of its processes was ended from outside.*log is", log)
-    failed = sum(data["sgrpo/failed_prompts"] for steps in (first, resumed) for data in steps.values())
+    failed = sum(data["sgrpo/failed_prompts/sum"] for steps in (first, resumed) for data in steps.values())
     assert failed
     assert "prompts failed and are left out, the last with RuntimeError('this prompt cannot be scored')" in log
     for steps in (first, resumed):
         assert_engine_and_actor_agree(steps)
         for data in steps.values():
-            assert data["sgrpo/groups"] + data["sgrpo/failed_prompts"] == 8
+            assert data["sgrpo/groups"] + data["sgrpo/failed_prompts/sum"] == 8
             assert 0 < data["sgrpo/exit_position/share"] <= 1
             assert {f"sgrpo/accuracy/exit_{index}" for index in range(1, 9)} <= data.keys()
             assert 0 < data["sgrpo/generated_tokens"] < data["sgrpo/generated_tokens_grpo"]

@@ -500,7 +500,7 @@ class TestAStepWithFailures:
         with caplog.at_level("WARNING", "sgrpo_verl"):
             batch, metrics = sample(rollout, uids)
         assert {key.split("_")[0] for key in batch.keys} == set(uids[:3])
-        assert metrics["sgrpo/failed_prompts"] == 1
+        assert metrics["sgrpo/failed_prompts/sum"] == 1
         [record] = caplog.records
         assert "1 of 4 prompts failed and are left out, the last with ValueError(" in record.message
         assert "None" in record.message
