@@ -10,6 +10,8 @@ from sgrpo_verl.answers.comparing import equal
 from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer
 from sgrpo_verl.settings.config import THINK_END
 
+ANSWER_ALONE = "sgrpo_answer_alone"  # key of extra_info: what is scored is an answer, without the thought before it
+
 
 def compute_score(
     data_source: str,
@@ -22,7 +24,7 @@ def compute_score(
     """1.0 if the final answer of a response is right, else 0.0; bounded in time, whatever the response is.
 
     The arguments are verl's (``verl/utils/reward_score``). Only what follows the first ``think_end`` counts; a response
-    without one counts whole, because S-GRPO passes an answer alone.
+    without one counts whole. So does an answer alone, which ``extra_info`` says it is, whatever tags are in it.
 
     Args:
         data_source: named in errors.
@@ -37,7 +39,9 @@ def compute_score(
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
     truths = acceptable_answers(ground_truth, data_source)
-    answer = str(solution_str).split(think_end, 1)[-1]
+    text = str(solution_str)
+    alone = (extra_info or {}).get(ANSWER_ALONE, False)
+    answer = text.replace(think_end, "") if alone else text.split(think_end, 1)[-1]
     if choices := choices_of((extra_info or {}).get("choices")):
         return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])
     found = final_answer(answer)

@@ -1,19 +1,28 @@
 """Writes files that are either complete or absent, and reads files whose last line may be half written."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 
-def write_whole(file: Path, content: str | Callable[[Path], object]) -> Path:
-    """Write a text, or let a function write to a path, beside ``file``, and then move the result into place."""
-    unfinished = file.with_name(f".{file.name}.unfinished")
-    if callable(content):
-        content(unfinished)
-    else:
-        unfinished.write_text(content)
-    return unfinished.replace(file)
+def write_whole(file: Path, content: str | bytes | Callable[[Path], object]) -> Path:
+    """Write a text or bytes, or let a function write to a path, beside ``file``, and then move the result into place.
+
+    Of several writers at the same time, each writes a file of its own, and the last to end has the last word.
+    """
+    unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.unfinished")
+    try:
+        if callable(content):
+            content(unfinished)
+        elif isinstance(content, bytes):
+            unfinished.write_bytes(content)
+        else:
+            unfinished.write_text(content)
+        return unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:

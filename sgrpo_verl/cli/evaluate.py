@@ -31,7 +31,9 @@ def evaluate(
     ],
     data: Annotated[Path, typer.Option(help="Folder of the benchmarks' parquet files.")],
     out: Annotated[Path, typer.Option(help="Folder for the run; an unfinished run in it is resumed.")],
-    benchmarks: Annotated[str, typer.Option(help="Names of benchmarks, comma-separated; by default all in DATA.")] = "",
+    benchmarks: Annotated[
+        str, typer.Option(help="Names of benchmarks, comma-separated; by default all in DATA but training sets.")
+    ] = "",
     method: Annotated[MethodName, typer.Option(help="How to spend tokens on a problem.")] = MethodName.vanilla,
     samples: Annotated[int, typer.Option(help="Samples of each problem; accuracy is pass@1 over them.")] = 1,
     temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy decoding.")] = 0.6,

@@ -17,11 +17,13 @@ from rich.progress import track
 
 from sgrpo_verl.data.local import read_file
 from sgrpo_verl.data.overlap import TestSets, normalized
+from sgrpo_verl.data.records import is_training_set, record_of
 from sgrpo_verl.data.sources import PLAIN_COLUMNS, SOURCES, Problem, Row, Source, read_plain
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import write_whole
 
 SHOWN = 10  # bad rows named in one message
+MOST = 0.9  # of a training set's problems
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def prepare(
         raise UserError(f"{name} is a benchmark: difficulty, exclusion and decontamination are for training sets")
     if "difficulty" not in source.columns and (filters.min_difficulty, filters.max_difficulty) != (None, None):
         raise UserError(f"{name} has no difficulty to filter by: leave out --min-difficulty and --max-difficulty")
-    benchmarks = list(_benchmark_files(out, filters)) if source.training else []
+    parquet = out / f"{name}.parquet"
+    benchmarks, others = _beside(parquet, filters) if source.training else ([], [])
     if columns and not local:
         raise UserError("--columns maps the columns of a local file: give it with --from")
     raw, revision = (_renamed(read_file(local), columns or {}, local), None) if local else _from_hub(source)
@@ -85,7 +88,7 @@ def prepare(
         for row in prepared.rows:
             truth = row["reward_model"]["ground_truth"]
             row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
-    parquet = write_whole(out / f"{name}.parquet", lambda path: pd.DataFrame(prepared.rows).to_parquet(path))
+    content = pd.DataFrame(prepared.rows).to_parquet()
     record = {
         "name": name,
         "hub_id": source.hub_id,
@@ -100,12 +103,14 @@ def prepare(
         "rows_read": prepared.read,
         "rows": len(prepared.rows),
         "removed": dict(prepared.removed),
-        "decontaminated_against": {file.stem: sha256(file) for file in benchmarks},
-        "sha256": sha256(parquet),
+        "decontaminated_against": {name: sha256(file) for file, name in _names(benchmarks).items()},
+        "taken_for_training_sets": [file.name for file in others],
+        "sha256": hashlib.sha256(content).hexdigest(),
         "sgrpo_verl": version("sgrpo-verl"),
     }
-    write_whole(out / f"{name}.json", json.dumps(record, indent=2) + "\n")
-    return parquet
+    # First: whoever finds the data set must find what it is, or a training set would be taken for a test set.
+    write_whole(record_of(parquet), json.dumps(record, indent=2) + "\n")
+    return write_whole(parquet, content)
 
 
 def _from_hub(source: Source) -> tuple[list[Row], str]:
@@ -176,7 +181,8 @@ def _select(
 ) -> Prepared:
     """The rows that pass every filter."""
     excluded = {normalized(text) for text in _excluded(filters.exclude)}
-    test_sets = TestSets(text for file in benchmarks for text in _problem_texts(file))
+    names = _names(benchmarks)
+    test_sets = TestSets({names[file]: list(_problem_texts(file)) for file in benchmarks})
     low = float("-inf") if filters.min_difficulty is None else filters.min_difficulty
     high = float("inf") if filters.max_difficulty is None else filters.max_difficulty
     prepared = Prepared()
@@ -184,15 +190,31 @@ def _select(
         prepared.read += 1
         if problem is None:
             prepared.removed["bad row"] += 1
+        elif problem.difficulty is None and (low, high) != (float("-inf"), float("inf")):
+            prepared.removed["no difficulty"] += 1
         elif problem.difficulty is not None and not low <= problem.difficulty <= high:
             prepared.removed["difficulty"] += 1
         elif normalized(problem.text) in excluded:
             prepared.removed["excluded"] += 1
         elif found := test_sets.find(problem.text):
-            prepared.removed[f"in a test set ({found})"] += 1
+            test_set, how = found
+            prepared.removed[f"in {test_set} ({how})"] += 1
         else:
             prepared.rows.append(_verl_row(problem, index, source))
+    _check_no_training_set(prepared, benchmarks, filters)
     return prepared
+
+
+def _check_no_training_set(prepared: Prepared, benchmarks: list[Path], filters: Filters) -> None:
+    """A file without a record that most problems are in is more likely a training set than a test set."""
+    for file in benchmarks:
+        inside = f"in {_names(benchmarks)[file]} ("
+        lost = sum(count for cause, count in prepared.removed.items() if cause.startswith(inside))
+        if not record_of(file).is_file() and file not in filters.decontaminate and lost > MOST * prepared.read:
+            raise UserError(
+                f"{lost} of the {prepared.read} problems are also in {file}, which has no record beside it: if it is a "
+                f"training set, move it elsewhere; if it is a test set, say so with --decontaminate {file}"
+            )
 
 
 def _verl_row(problem: Problem, index: int, source: Source) -> Row:
@@ -222,24 +244,33 @@ def _excluded(file: Path | None) -> list[str]:
     return [str(row[column]) for row in rows]
 
 
-def _benchmark_files(out: Path, filters: Filters) -> Iterator[Path]:
-    """The prepared benchmarks that were named, and those beside the output."""
-    seen: set[Path] = set()
-    for path in (*filters.decontaminate, out):
-        if path != out and not path.exists():
+def _beside(output: Path, filters: Filters) -> tuple[list[Path], list[Path]]:
+    """The test sets that were named and those beside the output, and the training sets there; the output is neither."""
+    found: dict[Path, Path] = {}
+    for path in (*filters.decontaminate, output.parent):
+        if path != output.parent and not path.exists():
             raise UserError(f"--decontaminate {path}: no such file or folder")
         for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []:
-            record = file.with_suffix(".json")
-            known = json.loads(record.read_text()) if record.is_file() else {}
-            if not known.get("training", False) and file.resolve() not in seen:
-                seen.add(file.resolve())
-                yield file
+            found.setdefault(file.resolve(), file)
+    found.pop(output.resolve(), None)
+    training = [file for file in found.values() if file not in filters.decontaminate and is_training_set(file)]
+    return [file for file in found.values() if file not in training], training
+
+
+def _names(files: list[Path]) -> dict[Path, str]:
+    """The test sets' names; of files in several folders that are called the same, their whole paths."""
+    stems = Counter(file.stem for file in files)
+    return {file: file.stem if stems[file.stem] == 1 else str(file) for file in files}
 
 
 def _problem_texts(file: Path) -> Iterator[str]:
-    """The problems of a prepared benchmark: as they are in the source, or else their prompts."""
-    for row in pd.read_parquet(file).to_dict("records"):
-        yield row["extra_info"].get("problem") or row["prompt"][-1]["content"]
+    """The problems of a test set: as they are in the source, or else their prompts."""
+    frame = pd.read_parquet(file)
+    if "prompt" not in frame.columns:
+        raise UserError(f"{file}: no column prompt, by which its problems are kept out of a training set")
+    for row in frame.to_dict("records"):
+        problem = (row.get("extra_info") or {}).get("problem")
+        yield problem if isinstance(problem, str) and problem else row["prompt"][-1]["content"]
 
 
 def sha256(path: Path) -> str:

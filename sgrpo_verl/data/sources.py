@@ -79,10 +79,8 @@ def _columns(problem: str, answer: str, difficulty: str | None = None) -> Callab
     """A reader of rows whose problem and answer are columns of their own."""
 
     def read(row: Row, rng: random.Random) -> Problem:
-        level = row.get(difficulty) if difficulty is not None else None
-        return Problem(
-            _text(row.get(problem)), _answers(row.get(answer)), difficulty=None if level is None else float(level)
-        )
+        level = _text(row.get(difficulty)) if difficulty is not None else ""
+        return Problem(_text(row.get(problem)), _answers(row.get(answer)), difficulty=float(level) if level else None)
 
     return read
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import statistics
-from sgrpo_verl.eval.lines import Line, read_run
+from sgrpo_verl.eval.lines import Asked, Line, read_run
 from sgrpo_verl.eval.report import change_text, interval_text, print_whole
 
 HEADER = ("run", "benchmark", "cap", "accuracy", "low", "high", "tokens", "accuracy_change", "tokens_change")
@@ -22,10 +22,12 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     """Print the table and write ``table.md``, ``table.csv``, ``compare.png`` and, of budgets, ``budget.png``.
 
     Raises:
-        UserError: a run does not exist, or was not scored on the same problems as the first.
+        UserError: a run does not exist or is not finished, or has other problems or samples than the first.
     """
     if labels and len(labels) != len(runs):
         raise UserError(f"--labels: {len(labels)} for {len(runs)} runs; give one for each, or none")
+    if len(set(labels)) < len(labels):
+        raise UserError(f"--labels {','.join(labels)}: two runs have the same label")
     names = list(labels) or _names(runs)
     lines = [line for run, name in zip(runs, names, strict=True) for line in read_run(run, name, console)]
     benchmarks = _same_problems(lines)
@@ -55,16 +57,33 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _same_problems(lines: Sequence[Line]) -> list[str]:
-    """The benchmarks' names; each must have the same problems in every run."""
+    """The benchmarks' names; each must have the same problems in every run, and as many samples of each."""
     first = lines[0]
     for line in lines[1:]:
-        if line.problems != first.problems:
-            counts = [{name: len(indices) for name, indices in one.problems.items()} for one in (line, first)]
+        counts = [{name: len(asked) for name, asked in one.problems.items()} for one in (line, first)]
+        if counts[0] != counts[1]:
             raise UserError(
                 f"{line.label} has other problems ({counts[0]}) than {first.label} ({counts[1]}): runs are compared on "
                 "the same problems of the same benchmarks"
             )
+        for name, problems in line.problems.items():
+            for ours, theirs in zip(problems, first.problems[name], strict=True):
+                _check_same(line, ours, first, theirs, name)
     return list(first.scores)
+
+
+def _check_same(line: Line, ours: Asked, first: Line, theirs: Asked, benchmark: str) -> None:
+    if not ours.same_problem(theirs):
+        raise UserError(
+            f"{line.label} has another problem {ours.index} of {benchmark} (truth and choices: {ours.truth}) than "
+            f"{first.label} (problem {theirs.index}, {theirs.truth}), or words it otherwise: runs are compared on the "
+            "same problems of the same benchmarks"
+        )
+    if ours.samples != theirs.samples:
+        raise UserError(
+            f"{line.label} has {len(ours.samples)} samples of problem {ours.index} of {benchmark}, and {first.label} "
+            f"has {len(theirs.samples)}: runs are compared on the same --samples"
+        )
 
 
 def _reference(line: Line, lines: Sequence[Line]) -> Line:

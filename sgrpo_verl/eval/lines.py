@@ -1,5 +1,6 @@
 """The lines of a run in a table: one for the run, or one for each cap of a budget."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +11,23 @@ import numpy as np
 from rich.console import Console
 
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.folder import unfinished
 from sgrpo_verl.eval.score import by_problem, score
 from sgrpo_verl.files import read_lines
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A problem as two runs know it, and its samples."""
+
+    index: int
+    truth: str  # ground truth and choices
+    samples: tuple[int, ...]
+    prompt: str | None  # a digest; None in a run of a version that did not keep one
+
+    def same_problem(self, other: "Asked") -> bool:
+        prompts = {self.prompt, other.prompt} - {None}
+        return (self.index, self.truth) == (other.index, other.truth) and len(prompts) < 2
 
 
 @dataclass(frozen=True)
@@ -21,7 +37,7 @@ class Line:
     label: str
     run: str
     cap: int | None
-    problems: dict[str, tuple[int, ...]]  # their indices, by benchmark
+    problems: dict[str, tuple[Asked, ...]]  # by benchmark, in the order of their indices
     scores: dict[str, np.ndarray]  # by benchmark
     tokens: dict[str, np.ndarray]  # response tokens, what was inserted and tried included
 
@@ -30,27 +46,53 @@ class Line:
 
 
 def read_run(run: Path, name: str, console: Console) -> list[Line]:
-    """The lines of a run: one, or one for each cap. A run that was not scored yet is scored now."""
+    """The lines of a run: one, or one for each cap. A run that was not scored yet is scored now.
+
+    Raises:
+        UserError: no completions, or a run that is not finished.
+    """
     completions = list(read_lines(run / "completions.jsonl"))
     if not completions:
         raise UserError(f"{run}: no completions.jsonl with completions; `sgrpo eval --out {run}` makes it")
+    if lacks := unfinished(run):
+        raise UserError(f"{run} is not finished: {lacks}. The same `sgrpo eval` goes on with it")
     scores = list(read_lines(run / "scores.jsonl"))
-    if len(scores) != len(completions):
+    if [_key(one) for one in scores] != [_key(one) for one in completions]:
         score(run, console)
         scores = list(read_lines(run / "scores.jsonl"))
     groups: dict[int | None, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for completion, scored in zip(completions, scores, strict=True):
         used = completion["response_tokens"] + completion["inserted_tokens"] + completion["trial_tokens"]
-        record = {"index": completion["index"], "score": scored["score"], "used": used}
-        groups[completion["cap"]][completion["benchmark"]].append(record)
+        groups[completion["cap"]][completion["benchmark"]].append(
+            {**completion, "score": scored["score"], "used": used}
+        )
     return [
         Line(
             name if cap is None else f"{name} ≤ {cap}",
             name,
             cap,
-            {benchmark: tuple(sorted({one["index"] for one in records})) for benchmark, records in benchmarks.items()},
+            {benchmark: _asked(records) for benchmark, records in benchmarks.items()},
             {benchmark: by_problem(records, "score") for benchmark, records in benchmarks.items()},
             {benchmark: by_problem(records, "used") for benchmark, records in benchmarks.items()},
         )
         for cap, benchmarks in sorted(groups.items(), key=lambda item: item[0] or 0)
     ]
+
+
+def _key(record: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(record[key] for key in ("benchmark", "index", "sample", "cap"))
+
+
+def _asked(records: Sequence[dict[str, Any]]) -> tuple[Asked, ...]:
+    problems: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for record in records:
+        problems[record["index"]].append(record)
+    return tuple(
+        Asked(
+            index,
+            json.dumps([same[0]["ground_truth"], same[0]["choices"]]),
+            tuple(sorted(record["sample"] for record in same)),
+            same[0].get("prompt"),
+        )
+        for index, same in sorted(problems.items())
+    )

@@ -1,5 +1,7 @@
 """Reads the problems of a benchmark from verl's parquet, and turns their prompts into tokens."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sgrpo_verl.correctness import acceptable_answers, choices_of
+from sgrpo_verl.data.records import is_training_set
 from sgrpo_verl.errors import UserError
 
 
@@ -22,16 +25,23 @@ class Problem:
     ground_truth: str | list[str]  # several: any is right
     choices: str | list[str]  # the letters or texts of a multiple choice, else empty
 
+    @property
+    def digest(self) -> str:
+        """Of its messages, by which a problem is known in two runs."""
+        return hashlib.sha256(json.dumps(self.messages).encode()).hexdigest()[:16]
+
 
 def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]]:
-    """The problems of each benchmark: ``data/NAME.parquet``; every file of ``data`` where no name is given.
+    """The problems of each benchmark: ``data/NAME.parquet``; where no name is given, all but the training sets.
 
     Raises:
         UserError: a file or one of verl's columns is missing, or a ground truth is not usable.
     """
-    names = names or sorted(file.stem for file in data.glob("*.parquet"))
+    names = names or sorted(file.stem for file in data.glob("*.parquet") if not is_training_set(file))
     if not names:
-        raise UserError(f"--data {data}: holds no .parquet file; `sgrpo data NAME --out {data}` makes one")
+        raise UserError(
+            f"--data {data}: holds no .parquet file of a benchmark; `sgrpo data NAME --out {data}` makes one"
+        )
     return {name: _read(data / f"{name}.parquet") for name in names}
 
 

@@ -15,10 +15,10 @@ from sgrpo_verl.engine.check import failure
 from sgrpo_verl.engine.log import cause_of, written_to
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
-from sgrpo_verl.eval.checkpoint import resolve_model
+from sgrpo_verl.eval.checkpoint import needs_float32, resolve_model
 from sgrpo_verl.eval.deer import deer
 from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
-from sgrpo_verl.eval.folder import Key, claim, recover, thought_lengths
+from sgrpo_verl.eval.folder import Key, claim, locked, recover, thought_lengths
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.eval.response import Completion, Method, Reasoner
 from sgrpo_verl.eval.settings import Settings
@@ -29,14 +29,26 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
     """Generate whatever is still missing from the run in ``out``.
 
     Raises:
-        UserError: ``out`` holds a run with other settings, or a setting is wrong; raised before the model is loaded.
+        UserError: ``out`` holds a run with other settings, another process is writing into it, or a setting is wrong;
+            raised before the model is loaded.
     """
     benchmarks = read_benchmarks(Path(settings.data), settings.benchmarks)
     if settings.limit is not None:
         benchmarks = {name: problems[: settings.limit] for name, problems in benchmarks.items()}
     lengths = thought_lengths(settings, benchmarks) if settings.truncate_like is not None else {}
-    out.mkdir(parents=True, exist_ok=True)
-    claim(out, settings, benchmarks)
+    with locked(out):
+        claim(out, settings, benchmarks)
+        _evaluate(settings, benchmarks, lengths, out, options, console)
+
+
+def _evaluate(
+    settings: Settings,
+    benchmarks: dict[str, list[Problem]],
+    lengths: dict[Key, int],
+    out: Path,
+    options: dict[str, Any],
+    console: Console,
+) -> None:
     done = recover(out, max(1, len(settings.caps)))
     model = resolve_model(settings.model, out / "merged_model")
     wanted = {
@@ -68,6 +80,9 @@ def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Co
         for problem in problems
     }
     max_model_len = _room(reasoner, settings, lengths) + max(map(len, prompts.values()))
+    if needs_float32(model) and options.get("dtype", "auto") == "auto":
+        console.print("what the LoRA adapter changes is too small for 16 bits: vLLM runs in float32")
+        options = {**options, "dtype": "float32"}
     log = out / "engine.log"
     console.print(f"starting vLLM; its output goes to {log}", soft_wrap=True, highlight=False)
     with written_to(log, console):
@@ -166,6 +181,7 @@ def _line(problem: Problem, sample: int, completion: Completion) -> str:
         "benchmark": problem.benchmark,
         "index": problem.index,
         "sample": sample,
+        "prompt": problem.digest,
         "data_source": problem.data_source,
         "ground_truth": problem.ground_truth,
         "choices": problem.choices,

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -12,9 +13,10 @@ from rich.console import Console
 from rich.progress import track
 
 from sgrpo_verl.answers import checker
-from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.correctness import ANSWER_ALONE, compute_score
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import statistics
+from sgrpo_verl.eval.folder import think_end_of, unfinished
 from sgrpo_verl.files import read_lines, write_whole
 
 MEANS = ("response_tokens", "thought_tokens", "answer_tokens", "inserted_tokens", "trial_tokens")
@@ -33,10 +35,13 @@ def score(out: Path, console: Console) -> dict[str, Any]:
     completions = list(read_lines(out / "completions.jsonl"))
     if not completions:
         raise UserError(f"{out}: no completions.jsonl with completions; `sgrpo eval --out {out}` makes it")
+    if lacks := unfinished(out):
+        console.print(f"{out} is not finished: {lacks}. What there is is scored", soft_wrap=True)
     before = checker.seen()
+    judge = partial(_score, think_end_of(out))
     with ThreadPoolExecutor(THREADS) as threads:
         scores = list(
-            track(threads.map(_score, completions), total=len(completions), description="scoring", console=console)
+            track(threads.map(judge, completions), total=len(completions), description="scoring", console=console)
         )
     keys = ("benchmark", "index", "sample", "cap")
     lines = [
@@ -50,12 +55,13 @@ def score(out: Path, console: Console) -> dict[str, Any]:
     return summary
 
 
-def _score(completion: dict[str, Any]) -> float:
+def _score(think_end: str, completion: dict[str, Any]) -> float:
     return compute_score(
         completion["data_source"],
         completion["answer"],
         completion["ground_truth"],
-        {"choices": completion["choices"]},
+        {"choices": completion["choices"], ANSWER_ALONE: True},
+        think_end=think_end,
     )
 
 

@@ -34,6 +34,8 @@ class Settings:
         checks = (
             (self.method in METHODS, f"--method {self.method}: must be one of {', '.join(METHODS)}"),
             (self.samples >= 1, f"--samples {self.samples}: must be at least 1"),
+            (self.limit is None or self.limit >= 1, f"--limit {self.limit}: must be at least 1"),
+            (0 < self.top_p <= 1, f"--top-p {self.top_p}: must be above 0 and at most 1"),
             (self.temperature >= 0, f"--temperature {self.temperature}: must not be negative"),
             (
                 self.samples == 1 or self.temperature > 0,
@@ -63,6 +65,7 @@ class Settings:
                 f"--deer-closing {self.deer.closing!r}: must contain --think-end {self.think_end!r}",
             ),
             (0 <= self.deer.threshold <= 1, f"--deer-threshold {self.deer.threshold}: must be in [0, 1]"),
+            (self.deer.trial_tokens >= 1, f"--deer-trial-tokens {self.deer.trial_tokens}: must be at least 1"),
             (bool(self.deer.words), "--deer-words: at least one transition word is needed"),
         )
         for right, message in checks:

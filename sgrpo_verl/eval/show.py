@@ -3,7 +3,6 @@
 verl writes the dump where ``trainer.rollout_data_dir`` says, a JSONL file a step.
 """
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.report import print_whole
+from sgrpo_verl.files import read_lines
 
 Row = dict[str, Any]
 
@@ -27,8 +27,7 @@ def read_groups(dump: Path) -> dict[str, list[Row]]:
     if not dump.is_file():
         raise UserError(f"{dump}: no such file; trainer.rollout_data_dir=FOLDER makes FOLDER/STEP.jsonl")
     groups: dict[str, list[Row]] = defaultdict(list)
-    for line in dump.read_text().splitlines():
-        row = json.loads(line)
+    for row in read_lines(dump):
         if row.get("thought_length") is not None:
             prompt, _, _ = row["uid"].rsplit("_", 2)
             groups[prompt].append(row)

@@ -70,6 +70,7 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
         "sgrpo/response_length/full": mean(row["response_length"] for row in full),
         "sgrpo/thought_closed": mean(row["closed"] for row in full),
         "sgrpo/no_thought": mean(row["thought_length"] == 0 for row in full),
+        "sgrpo/no_exits": mean(row["thought_length"] > 0 and row["num_rows"] == 1 for row in full),
         # GRPO of the same size would have sampled each row of a group whole.
         "sgrpo/generated_tokens": float(sum(row["generated_tokens"] for row in full)),
         "sgrpo/generated_tokens_grpo": float(sum(row["num_rows"] * row["response_length"] for row in full)),
@@ -99,6 +100,19 @@ def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
         "teach nothing. Either the chat template switches thinking off (see data.apply_chat_template_kwargs, such as "
         f"enable_thinking=false), or the model writes its thoughts otherwise than algorithm.sgrpo.think_start="
         f"{settings.think_start!r} and think_end={settings.think_end!r} say"
+    )
+
+
+def no_room_for_exits(metrics: dict[str, float]) -> str | None:
+    """A warning for a step in which thoughts had no early exits; None if each had some."""
+    without = metrics.get("sgrpo/no_exits", 0.0)
+    if not without:
+        return None
+    return (
+        f"{without:.0%} of the step's groups have a thought and no early exits, and teach nothing: prompt, exit prompt "
+        "and answer_length leave no room in data.max_response_length or in the model's context. sgrpo/no_exits counts "
+        "them from now on. Make algorithm.sgrpo.answer_length smaller, or the context larger "
+        "(actor_rollout_ref.rollout.max_model_len)"
     )
 
 
@@ -140,6 +154,9 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     ours = serial_group_metrics(batch.tags)
     if not hasattr(trainer, "_sgrpo_notes") and (warning := nothing_to_cut(ours, trainer.config)):
         logger.warning(warning)
+    if not getattr(trainer, "_sgrpo_said_no_room", False) and (warning := no_room_for_exits(ours)):
+        logger.warning(warning)
+        trainer._sgrpo_said_no_room = True
     metrics.update(ours)
     metrics.update(check_metrics(trainer.get_reward_handles() or []))
     trainer._sgrpo_notes = {key: notes_of(tag) for key, tag in zip(batch.keys, batch.tags, strict=True)}

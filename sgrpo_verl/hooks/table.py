@@ -124,8 +124,27 @@ HOOKS = (
         "ReplayBuffer._wait_for_next_poll",
         (),
         "end of a failed rollout",
-        "sgrpo_verl.rollout.manager:check_before_wait",
+        "sgrpo_verl.rollout.watch:check_before_wait",
         _our_rollout_runs_here,
+    ),
+    *(
+        Hook(
+            "verl.trainer.ppo.v1.replay_buffer",
+            f"{buffer}.sample",
+            ("partition_id",),
+            "end of a failed rollout",
+            "sgrpo_verl.rollout.watch:check_sample",
+            _our_rollout_runs_here,
+        )
+        for buffer in ("ReplayBuffer", "ReplayBufferAsync")
+    ),
+    Hook(
+        _TRAINER,
+        "PPOTrainer.fit",
+        (),
+        "cause of an engine's failure",
+        "sgrpo_verl.rollout.watch:name_dead_engine",
+        _trainer_is_sgrpo,
     ),
     Hook(
         "verl.workers.rollout.vllm_rollout.vllm_async_server",

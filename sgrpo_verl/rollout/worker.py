@@ -1,6 +1,5 @@
 """verl's agent-loop worker for serial groups: scores every row by its own answer, and stores each group in one put."""
 
-import asyncio
 from typing import Any
 
 import torch
@@ -12,12 +11,14 @@ from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
 from sgrpo_verl.algorithm.serial_group import ThoughtFormat, eos_ids
+from sgrpo_verl.correctness import ANSWER_ALONE
+from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.hooks.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
+from sgrpo_verl.rollout.watch import Report
 from sgrpo_verl.settings.config import SINGLE_TURN_AGENT, SGRPOConfig
 
-FAILURES_IN_A_ROW = 32  # sessions; verl draws another prompt for each that fails, without end
 # verl's class is a Ray actor already; this is the plain one underneath.
 _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
 
@@ -28,11 +29,43 @@ def context_length(max_model_len: int | None, hf_config: Any) -> int | None:
     return max_model_len or getattr(text, "max_position_embeddings", None)
 
 
+def check_room(exit_prompt_length: int, answer_length: int, rollout: Any, context: int | None) -> None:
+    """Check that an exit prompt and an answer leave room for a thought; warn where a long prompt leaves none.
+
+    Args:
+        exit_prompt_length: tokens.
+        answer_length: tokens.
+        rollout: verl's RolloutConfig, with the longest prompt and response.
+        context: most tokens of prompt and response together; None if unknown.
+
+    Raises:
+        ValueError: there is no room in the response, or in the context after a prompt of one token.
+    """
+    inserted = f"algorithm.sgrpo.answer_length={answer_length} and an exit prompt of {exit_prompt_length} tokens"
+    if exit_prompt_length + answer_length >= rollout.response_length:
+        raise ValueError(
+            f"{inserted} leave no room for a thought in data.max_response_length={rollout.response_length}: "
+            "make answer_length smaller"
+        )
+    if context is None:
+        return
+    longest_prompt = context - exit_prompt_length - answer_length - 1  # with a thought of one token
+    where = f"in the model's context of {context} tokens (actor_rollout_ref.rollout.max_model_len, or the model's own)"
+    if longest_prompt < 1:
+        raise ValueError(f"{inserted} leave no room for a prompt and a thought {where}: make answer_length smaller")
+    if longest_prompt < rollout.prompt_length:
+        logger.warning(
+            "%s leave no room for a thought after a prompt of more than %d tokens %s, and data.max_prompt_length is "
+            "%d. Such prompts get no early exits and teach nothing: make answer_length smaller",
+            *(inserted, longest_prompt, where, rollout.prompt_length),
+        )
+
+
 class SerialGroupWorker(_StockWorker):
     """Turns each training prompt for a single turn into a serial group; everything else is left to verl.
 
     Raises:
-        ValueError: exit prompt and answer leave no room for a thought in the response.
+        ValueError: see ``check_room``.
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -41,20 +74,13 @@ class SerialGroupWorker(_StockWorker):
         self.reward_schedule = get_reward_schedule(self.settings.reward)
         ending = eos_ids(self.tokenizer, self.model_config.generation_config)
         self.form = ThoughtFormat.of(self.tokenizer, self.settings.think_start, self.settings.think_end, ending)
+        context = context_length(self.rollout_config.max_model_len, self.model_config.hf_config)
         # verl makes a loop for each prompt from what is registered.
-        _agent_loop_registry[SERIAL_GROUP_AGENT] |= {
-            "eos_ids": sorted(ending),
-            "context_length": context_length(self.rollout_config.max_model_len, self.model_config.hf_config),
-        }
-        self._failures = 0  # in a row
-        self._lost, self._reason = asyncio.Event(), ""
+        _agent_loop_registry[SERIAL_GROUP_AGENT] |= {"eos_ids": sorted(ending), "context_length": context}
+        self._report = Report()
+        self._fatal: Exception | None = None  # the first failure after which nothing can be generated or scored
         exit_prompt_length = len(self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False))
-        if exit_prompt_length + self.settings.answer_length >= self.rollout_config.response_length:
-            raise ValueError(
-                f"algorithm.sgrpo.answer_length={self.settings.answer_length} and an exit prompt of "
-                f"{exit_prompt_length} tokens leave no room for a thought in data.max_response_length="
-                f"{self.rollout_config.response_length}: make answer_length smaller"
-            )
+        check_room(exit_prompt_length, self.settings.answer_length, self.rollout_config, context)
 
     async def _run_prompt(self, prompt: dict, sampling_params: dict, trajectory: dict, trace: bool = False) -> None:
         if not trajectory["validate"] and prompt["agent_name"] == SINGLE_TURN_AGENT:
@@ -62,38 +88,30 @@ class SerialGroupWorker(_StockWorker):
             prompt = {**prompt, "agent_name": SERIAL_GROUP_AGENT, "__rollout_n__": 1}
         await super()._run_prompt(prompt, sampling_params, trajectory, trace)
 
-    async def until_lost(self) -> None:
-        """Never returns; it raises once the rollout cannot continue.
-
-        Raises:
-            RuntimeError: the rollout cannot continue: an actor that it needs has died, or prompt after prompt fails.
-        """
-        await self._lost.wait()
-        raise RuntimeError(self._reason)
+    async def report(self) -> Report:
+        """What has become of the sessions since the last call, for ``watch``."""
+        report, self._report = self._report, Report()
+        if self._fatal is not None and is_engine_dead(self._fatal):
+            report.lost = f"vLLM's engine died: {await reason(self._fatal)}"
+        elif self._fatal is not None:
+            report.lost = f"an actor that it needs has died. {self._fatal}"
+        return report
 
     async def _run_agent_loop(self, *args: Any, **kwargs: Any) -> Any:
         try:
             result = await super()._run_agent_loop(*args, **kwargs)
         except Exception as error:
-            self._failures += 1
-            if isinstance(error, ActorDiedError):
-                self._lose(f"an actor that it needs has died. {error}")
-            elif is_engine_dead(error) and not self._lost.is_set():
-                self._lose(f"vLLM's engine died: {await reason(error)}")
-            elif self._failures >= FAILURES_IN_A_ROW:
-                self._lose(f"{self._failures} prompts in a row have failed, the last with {error!r}")
+            self._report.failed += 1
+            self._report.last_failure = repr(getattr(error, "cause", None) or error)  # Ray's own also lists frames
+            if self._fatal is None and (isinstance(error, ActorDiedError) or is_engine_dead(error)):
+                self._fatal = error
             raise
-        self._failures = 0
+        self._report.succeeded += 1
         return result
-
-    def _lose(self, reason: str) -> None:
-        self._reason = self._reason or reason  # only the first reason is reported
-        self._lost.set()
 
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
         if not isinstance(output, SerialGroup):
-            if validate:
-                await self._score_validation(output if isinstance(output, list) else [output], kwargs)
+            await self._score_as_verl(output if isinstance(output, list) else [output], validate, kwargs)
             await super()._agent_loop_postprocess(output, validate, **kwargs)
             return
         # verl's own scores the last of several outputs and copies that reward onto the others.
@@ -101,15 +119,21 @@ class SerialGroupWorker(_StockWorker):
         rewards = self.reward_schedule(correct, self.settings.decay_base)
         for row, reward in zip(output.rows, rewards, strict=True):
             row.output.reward_score = float(reward)
+            row.output.extra_fields["reward_extra_info"] |= {"reward": float(reward)}  # for verl 0.9.0's filter_groups
         await self._put(output, correct, kwargs)
 
-    async def _score_validation(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
-        """Score as verl would, and note the response's length, which verl then reports for each data source."""
+    async def _score_as_verl(self, outputs: list[AgentLoopOutput], validate: bool, kwargs: dict[str, Any]) -> None:
+        """Score as verl would, and note what is read there later.
+
+        Of a validation's response that is its length, which verl then reports for each data source; of a training row
+        its reward, where ``algorithm.filter_groups`` of verl 0.9.0 looks for ``metric=reward``.
+        """
         if outputs:
             await self._compute_score(outputs, kwargs=kwargs)
-            reward_info = outputs[-1].extra_fields.get("reward_extra_info")
-            if outputs[-1].reward_score is not None and isinstance(reward_info, dict):
-                reward_info.setdefault("response_length", len(outputs[-1].response_ids))
+            reward_info, reward = outputs[-1].extra_fields.get("reward_extra_info"), outputs[-1].reward_score
+            if reward is not None and isinstance(reward_info, dict):
+                note = {"response_length": len(outputs[-1].response_ids)} if validate else {"reward": reward}
+                outputs[-1].extra_fields["reward_extra_info"] = {**note, **reward_info}
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
         """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``."""
@@ -125,8 +149,10 @@ class SerialGroupWorker(_StockWorker):
                 "extra_fields": dict(row.output.extra_fields),
             }
         )
+        if self.settings.score == "answer" and isinstance(kwargs.get("extra_info"), dict):
+            kwargs = {**kwargs, "extra_info": {**kwargs["extra_info"], ANSWER_ALONE: True}}
         await self._compute_score([scored], kwargs=kwargs)
-        reward_info = scored.extra_fields.get("reward_extra_info") or {}
+        reward_info = dict(scored.extra_fields.get("reward_extra_info") or {})
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
         row.output.metrics = scored.metrics
         right = is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)

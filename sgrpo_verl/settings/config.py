@@ -5,7 +5,9 @@ what the user set. Contradictions raise one ValueError. It returns what it fille
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -53,7 +55,9 @@ class SGRPOConfig:
         get_reward_schedule(self.reward)
         if not _is_number(self.decay_base) or self.decay_base <= 1:
             raise _error(
-                "decay_base", self.decay_base, "must be a number above 1, so that later exits get less (2 in the paper)"
+                "decay_base",
+                self.decay_base,
+                "must be a finite number above 1, so that later exits get less (2 in the paper)",
             )
         if not isinstance(self.think_end, str) or not self.think_end:
             raise _error("think_end", self.think_end, f"must be the text that closes a thought, such as {THINK_END!r}")
@@ -74,7 +78,7 @@ class SGRPOConfig:
         _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
         _require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
         if not _is_number(self.correct_threshold):
-            raise _error("correct_threshold", self.correct_threshold, "must be a number")
+            raise _error("correct_threshold", self.correct_threshold, "must be a finite number")
 
     @classmethod
     def of(cls, config: DictConfig) -> "SGRPOConfig":
@@ -99,7 +103,7 @@ def complete(config: DictConfig) -> dict[str, Any]:
     settings = SGRPOConfig(
         **{"answer_length": _default_answer_length(rollout.response_length), **user_set, "num_exits": num_exits}
     )
-    _check_room(settings, rollout.response_length)
+    _check_room(settings, rollout.response_length, rollout.max_model_len)
     _check_verl_settings(config, settings)
     if settings.layout != "rows":
         settings, filled["algorithm.sgrpo.layout"] = _choose_layout(config, settings)
@@ -140,6 +144,11 @@ def _choose_layout(config: DictConfig, settings: SGRPOConfig) -> tuple[SGRPOConf
 
 def _user_settings(config: DictConfig) -> dict[str, Any]:
     node = config.algorithm.get("sgrpo")
+    if node is not None and not isinstance(node, DictConfig):
+        raise ValueError(
+            f"algorithm.sgrpo={node!r} must be settings of S-GRPO, such as +algorithm.sgrpo.num_exits=8; the config "
+            "groups are chosen with +sgrpo=paper"
+        )
     user_set = _as_dict(node) if node else {}
     known = [field.name for field in dataclasses.fields(SGRPOConfig)]
     for name, value in user_set.items():
@@ -154,6 +163,11 @@ def _as_dict(node: DictConfig) -> dict[str, Any]:
 
 def _num_exits(user_set: dict[str, Any], rollout_n: int) -> int:
     """rollout.n is the number of rows of a prompt, num_exits + 1. verl's default of 1 means that it was not set."""
+    if rollout_n < 1:
+        raise ValueError(
+            f"actor_rollout_ref.rollout.n={rollout_n} must be the number of rows of a prompt, num_exits + 1: at least "
+            "2, or leave it out"
+        )
     if "num_exits" not in user_set:
         return DEFAULT_NUM_EXITS if rollout_n == 1 else rollout_n - 1
     num_exits = user_set["num_exits"]
@@ -171,14 +185,27 @@ def _default_answer_length(response_length: int) -> int:
     return min(DEFAULT_ANSWER_LENGTH, max(1, response_length // 4))
 
 
-def _check_room(settings: SGRPOConfig, response_length: int) -> None:
+def _check_room(settings: SGRPOConfig, response_length: int, max_model_len: int | None) -> None:
     """At least one token of thought and one of exit prompt; the worker checks again with the tokenizer."""
-    if settings.answer_length + 2 > response_length:
-        raise _error(
-            "answer_length",
-            settings.answer_length,
-            f"leaves no room for a thought in data.max_response_length={response_length}: make it smaller",
-        )
+    lengths = {"data.max_response_length": response_length, "actor_rollout_ref.rollout.max_model_len": max_model_len}
+    for name, length in lengths.items():
+        if length is not None and settings.answer_length + 2 > length:
+            raise _error(
+                "answer_length",
+                settings.answer_length,
+                f"leaves no room for a thought in {name}={length}: make it smaller",
+            )
+
+
+def doubtful(config: DictConfig) -> list[str]:
+    """A sentence for each setting of verl's that works, and is most likely not what is wanted with S-GRPO."""
+    groups = config.algorithm.get("filter_groups")
+    if groups is None or not groups.get("enable", False) or groups.get("metric") in (None, "reward"):
+        return []
+    return [
+        f"algorithm.filter_groups.metric={groups.metric}: groups are left out by something else than S-GRPO's reward. "
+        "acc, for one, leaves out those whose rows are all correct, which teach most; set it to reward"
+    ]
 
 
 def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
@@ -196,6 +223,18 @@ def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
         raise ValueError(
             f"actor_rollout_ref.rollout.agent.default_agent_loop={rollout.agent.default_agent_loop}: S-GRPO cuts the "
             f"thought of a single turn, so it must be {SINGLE_TURN_AGENT} (rows that name another are left to verl)"
+        )
+    if rollout.multi_turn.enable:
+        raise ValueError(
+            "actor_rollout_ref.rollout.multi_turn.enable=true: S-GRPO cuts the thought of a single turn; set it to "
+            "false (rows that name another agent are left to verl)"
+        )
+    model = config.actor_rollout_ref.model
+    if not model.get("lora_adapter_path") and (Path(str(model.path)) / "lora_adapter").is_dir():
+        raise ValueError(
+            f"actor_rollout_ref.model.path={model.path} holds a LoRA adapter beside the weights of its base, as verl's "
+            "merger leaves it, and verl loads the base alone: set actor_rollout_ref.model.lora_adapter_path="
+            f"{model.path}/lora_adapter, or train on the folder merged_model that `sgrpo eval` makes"
         )
     reward_model = config.reward.reward_model
     if reward_model.enable and not reward_model.enable_resource_pool:
@@ -225,7 +264,7 @@ def _error(name: str, value: Any, what: str) -> ValueError:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _require_int(name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from packaging.version import Version
 
 from sgrpo_verl.hooks.install import changed, logger
-from sgrpo_verl.settings.config import complete
+from sgrpo_verl.settings.config import complete, doubtful
 
 OLDEST_VERL = Version("0.9.0")
 NEWEST_TESTED_VERL = Version("0.9.1")
@@ -37,6 +37,8 @@ def prepare(config: DictConfig) -> None:
         if changes := changed():
             raise RuntimeError(f"sgrpo-verl does not fit verl {installed}: {'; '.join(changes)}")
     filled = complete(config)
+    for doubt in doubtful(config):
+        logger.warning(doubt)
     print(f"[sgrpo-verl {version('sgrpo-verl')} with verl {installed}] filled in:")
     for name, value in filled.items():
         print(f"  {name}: {value!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-MARK = "SGRPO_VERL_RUN"  # environment variable that every process of a run inherits, and is found by
+MARK = "SGRPO_VERL_RUN"  # environment variable that every process of a run inherits, and is found by: one word a run
 SECONDS_TO_END = 10
 LINES_SHOWN = 80  # of a failed command's log: behind the error, vLLM's libraries say 30 lines as they go
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -24,9 +24,10 @@ def running(
     """The started command; on leaving, whatever the cause, every process that it started is ended and gone.
 
     Ctrl-C, SIGTERM and a closed terminal (SIGHUP, unless ignored: nohup) are such causes. Where only ``stdout`` is
-    given, both go there.
+    given, both go there. A run that is started inside a run is part of both.
     """
     mark = uuid.uuid4().hex
+    marks = f"{os.environ.get(MARK, '')} {mark}".strip()
     previous = {number: signal.getsignal(number) for number in ENDING}
     for number, handler in previous.items():
         if number != signal.SIGINT and handler != signal.SIG_IGN:
@@ -35,7 +36,7 @@ def running(
     try:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **environment, MARK: mark},
+            env={**os.environ, **environment, MARK: marks},
             stdout=stdout,
             stderr=subprocess.STDOUT if stdout is not None and stderr is None else stderr,
             text=True,
@@ -88,8 +89,15 @@ def _processes_of(mark: str, session: int | None) -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter()
-        if inherits(process, MARK, mark) or (session is not None and in_session(process, session))
+        if _marked(process, mark) or (session is not None and in_session(process, session))
     ]
+
+
+def _marked(process: psutil.Process, mark: str) -> bool:
+    try:
+        return mark in process.environ().get(MARK, "").split() and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
 
 
 def in_session(process: psutil.Process, session: int) -> bool:

@@ -19,12 +19,13 @@ class Rollout:
     trainer: Any
     manager: Any = None
 
-    def new_manager(self):
+    def new_manager(self, workers=1):
         """New workers of ours, with the client of verl's async trainers, which goes on after a weight sync."""
         from verl.workers.rollout.llm_server import FullyAsyncLLMServerClient
 
         from sgrpo_verl.rollout.manager import SerialGroupManager
 
+        self.trainer.config.actor_rollout_ref.rollout.agent.num_workers = workers
         client = self.trainer.llm_server_manager.get_client(client_cls=FullyAsyncLLMServerClient)
         self.manager = SerialGroupManager.create(
             config=self.trainer.config,
@@ -48,7 +49,7 @@ class Rollout:
         before = self.trainer.get_reward_handles()
         ray.get(ours.__ray_call__.remote(_score_with, [worker]))
         try:
-            yield
+            yield worker
         finally:
             ray.get(ours.__ray_call__.remote(_score_with, before))
             ray.kill(worker)

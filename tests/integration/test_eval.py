@@ -3,17 +3,23 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
 
 import pandas as pd
+import peft
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
+from sgrpo_verl.eval.adapter import merge_adapter
+from sgrpo_verl.eval.checkpoint import needs_float32, resolve_model
 from sgrpo_verl.eval.deer import Deer, deer
 from sgrpo_verl.eval.engine import Engine, EngineOptions
 from sgrpo_verl.eval.problems import encode_prompt, read_benchmarks
@@ -222,6 +228,96 @@ def test_seeded_samples_whose_prompts_do_not_fit_one_step(reasoner, tmp_path):
     ]
     processes.run(command, tmp_path / "log", **IN_ONE_PROCESS)  # so that all requests are there at the first step
     assert len((out / "completions.jsonl").read_text().splitlines()) == 48 * 6
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A model with an adapter that changes it, and its folder as verl's merger writes it."""
+    folder = write_random_model(tmp_path_factory.mktemp("lora") / "model")
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = peft.get_peft_model(base, peft.LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    for name, value in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value, std=0.1)
+    model.save_pretrained(folder / "lora_adapter")
+    return model, folder
+
+
+class TestALoraAdapter:
+    """What verl's merger makes of a LoRA checkpoint: the base's weights, with the adapter in a folder beside them."""
+
+    @staticmethod
+    def logits(model):
+        with torch.no_grad():
+            return model(torch.arange(1, 30).unsqueeze(0)).logits
+
+    def test_it_is_merged(self, trained, tmp_path):
+        model, folder = trained
+        merged = resolve_model(str(folder), tmp_path / "merged")
+        assert merged == str(tmp_path / "merged")
+        evaluated, base = (AutoModelForCausalLM.from_pretrained(one, dtype=torch.float32) for one in (merged, folder))
+        torch.testing.assert_close(self.logits(evaluated), self.logits(model), atol=1e-4, rtol=0)
+        assert (self.logits(base) - self.logits(model)).abs().max() > 0.1
+        assert AutoTokenizer.from_pretrained(merged).chat_template
+        assert json.loads((tmp_path / "merged" / "merged_from.json").read_text()) == {
+            "model": str(folder),
+            "lora": {"r": 4, "lora_alpha": 8},
+        }
+        assert resolve_model(str(folder), tmp_path / "merged") == merged
+        assert [one.name for one in tmp_path.iterdir()] == ["merged"]
+
+    @pytest.mark.parametrize(("size", "dtype"), [(1, "bfloat16"), (1e-3, "float32")])
+    def test_one_that_16_bits_would_round_away_is_kept_in_float32(self, trained, tmp_path, size, dtype):
+        _, folder = trained
+        base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        base.save_pretrained(tmp_path / "base")
+        adapter = shutil.copytree(folder / "lora_adapter", tmp_path / "base" / "lora_adapter")
+        weights = load_file(adapter / "adapter_model.safetensors")
+        weights = {name: value * (size if "lora_B" in name else 1) for name, value in weights.items()}
+        save_file(weights, adapter / "adapter_model.safetensors")
+        merge_adapter(tmp_path / "base", adapter, tmp_path / "merged")
+        assert json.loads((tmp_path / "merged" / "config.json").read_text())["dtype"] == dtype
+        (tmp_path / "merged" / "merged_from.json").write_text('{"lora": {"r": 4}}')
+        assert needs_float32(str(tmp_path / "merged")) == (dtype == "float32")
+        assert not needs_float32(str(tmp_path / "base"))
+
+    def test_one_that_is_switched_off_is_refused(self, trained, tmp_path):
+        """verl's merger writes lora_alpha=0 where it does not know."""
+        _, folder = trained
+        off = shutil.copytree(folder, tmp_path / "off")
+        config = json.loads((off / "lora_adapter" / "adapter_config.json").read_text())
+        (off / "lora_adapter" / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 0}))
+        with pytest.raises(ValueError, match=r"has lora_alpha=0, which switches it off"):
+            merge_adapter(off, off / "lora_adapter", tmp_path / "merged")
+        (off / "lora_adapter" / "adapter_config.json").unlink()
+        with pytest.raises(UserError, match=r"lora_adapter has no adapter_config\.json"):
+            resolve_model(str(off), tmp_path / "merged")
+
+    def test_one_that_does_not_fit_is_refused(self, trained, tmp_path):
+        _, folder = trained
+        other = shutil.copytree(folder, tmp_path / "other")
+        weights = load_file(other / "lora_adapter" / "adapter_model.safetensors")
+        weights["base_model.model.model.layers.99.mlp.up_proj.lora_A.weight"] = torch.zeros(4, 4)
+        save_file(weights, other / "lora_adapter" / "adapter_model.safetensors")
+        with pytest.raises(ValueError, match=r"1 weights of .* have no place in .*layers\.99"):
+            merge_adapter(other, other / "lora_adapter", tmp_path / "merged")
+
+    def test_weights_that_were_saved_unmerged_are_refused(self, trained, tmp_path):
+        """As verl's ``hf_model`` saves them; its shards are merged instead where there are some."""
+        model, folder = trained
+        actor = tmp_path / "global_step_1" / "actor"
+        saved = shutil.copytree(folder, actor / "huggingface", ignore=shutil.ignore_patterns("lora_adapter"))
+        save_file(
+            {name: value.contiguous().clone() for name, value in model.state_dict().items()},
+            saved / "model.safetensors",
+        )
+        (actor / "lora_train_meta.json").write_text("{}")
+        with pytest.raises(UserError, match="holds a LoRA model whose adapter was not merged"):
+            resolve_model(str(actor.parent), tmp_path / "merged")
+
+    def test_what_an_older_version_merged_is_not_taken(self, trained, tmp_path):
+        with pytest.raises(UserError, match="left the LoRA adapter out"):
+            resolve_model(str(tmp_path), trained[1])
 
 
 class TestAnEngineThatCannotRun:

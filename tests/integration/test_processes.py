@@ -39,6 +39,20 @@ def test_a_process_that_hides_its_environment_is_ended():
     assert not orphans[0].is_running()
 
 
+def test_a_run_inside_a_run_is_ended_with_it(monkeypatch, tmp_path):
+    """Its child ignores SIGTERM, and it is killed itself before it can kill the child."""
+    monkeypatch.setattr(processes, "SECONDS_TO_END", 1)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(602)"
+    inner = (
+        "import sys; from sgrpo_verl.toy import processes\n"
+        f"with processes.running([sys.executable, '-c', {deaf!r}], {{}}) as child: child.wait()"
+    )
+    with processes.running([sys.executable, "-c", inner], {}, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "\n"
+        [child] = psutil.Process(process.pid).children()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
 def test_failure_is_the_exit_status():
     with pytest.raises(SystemExit) as exit_:
         processes.run([sys.executable, "-c", "import sys; sys.exit(3)"])

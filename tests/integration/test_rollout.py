@@ -14,6 +14,7 @@ from recipes.bench.model import compute_score as half_are_right
 from sgrpo_verl.algorithm.serial_group import exit_seed
 from sgrpo_verl.hooks.metrics import TAG, check_metrics, nothing_to_cut, serial_group_metrics
 from sgrpo_verl.rollout.agent_loop import _OneRequestId, gather_all
+from sgrpo_verl.rollout.watch import Report, RolloutFailed, Watch, raise_with_failures
 from sgrpo_verl.settings.config import EXIT_PROMPT
 from sgrpo_verl.toy.sums import sum_of
 from sgrpo_verl.toy.tasks import TASKS
@@ -88,11 +89,13 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(roll
             info = row["extra_fields"]["reward_extra_info"]
             answer = row["responses"].tolist()[len(row["responses"]) - tag[TAG]["answer_length"] :]
             assert info["seen"] == tokenizer.decode(answer, skip_special_tokens=True)
+            assert info["alone"], "a closing tag in it ends nothing"
             assert tag[TAG]["correct"] == info["acc"]
             n_right += info["acc"]
             expected.append(2.0 ** (1 - n_right) if info["acc"] else 0.0)
         assert [tag[TAG]["reward"] for tag in tags] == expected
         assert [row["rm_scores"].sum().item() for row in rows] == expected
+        assert [row["extra_fields"]["reward_extra_info"]["reward"] for row in rows] == expected  # for filter_groups
         assert all(row["rm_scores"][-1] == reward for row, reward in zip(rows, expected, strict=True))
         seen.append((n_right, len(rows)))
     assert any(0 < n_right < rows for n_right, rows in seen)  # else this test has shown nothing
@@ -227,6 +230,8 @@ def test_validation_is_verls_own(rollout):
     for uid in uids:
         assert list(rows[uid]) == [f"{uid}_0_0"]
         assert TAG not in rows[uid][f"{uid}_0_0"]
+        [row] = rollout.fields([f"{uid}_0_0"], partition="val")
+        assert not row["extra_fields"]["reward_extra_info"]["alone"], "the whole response, as verl scores it"
 
 
 def test_weight_updates_in_the_middle_of_groups(rollout):
@@ -428,13 +433,97 @@ def test_checks_of_answers_are_counted_in_the_reward_workers(rollout):
     assert metrics["sgrpo/checks_lost"] == 0.0
 
 
+def test_what_fails_is_counted_over_all_workers(rollout):
+    """In a row means since any worker had a success; verl starts eight workers."""
+    import ray
+
+    @ray.remote(num_cpus=0)
+    class Worker:
+        def __init__(self, *failed):
+            self.reports = [Report(failed=some, succeeded=not some, last_failure=f"no {some}") for some in failed]
+
+        def report(self):
+            return self.reports.pop(0)
+
+    watch = Watch([Worker.remote(10, 0, 10, 6), Worker.remote(10, 10, 10, 6)])
+    watch.look()
+    assert (watch.in_a_row, watch.taken()) == (20, Report(20, 0, "no 10"))
+    watch.look()
+    assert (watch.in_a_row, watch.taken()) == (0, Report(10, 1, "no 10"))
+    watch.look()
+    with pytest.raises(RolloutFailed, match="continue: 32 prompts in a row have failed, the last with no 6"):
+        watch.look()
+
+
+def begin_step(rollout, problems, **submit):
+    """Send a step's prompts, with nothing left of what was generated before; returns their uids."""
+    import transfer_queue as tq
+
+    if left := list(tq.kv_list().get("train", {})):
+        tq.kv_clear(keys=left, partition_id="train")
+    return rollout.submit(problems, step=9, **submit)
+
+
+def sample(rollout, uids):
+    """Wait for these prompts as verl's sync trainer does."""
+    return rollout.trainer.replay_buffer.sample(global_steps=9, partition_id="train", batch_size=len(uids))
+
+
+def test_a_context_without_room_for_an_exit_is_told(rollout, caplog):
+    """Refused where there is never room, and a warning where there is none behind a long prompt."""
+    from sgrpo_verl.rollout.worker import check_room
+
+    settings = rollout.trainer.config.actor_rollout_ref.rollout.copy()
+    settings.update(prompt_length=100, response_length=4096)
+    check_room(15, 1024, settings, context=1140)
+    check_room(15, 1024, settings, context=None)
+    assert not caplog.records
+    with caplog.at_level("WARNING", "sgrpo_verl"):
+        check_room(15, 1024, settings, context=1100)
+    assert "after a prompt of more than 60 tokens in the model's context of 1100" in caplog.text
+    with pytest.raises(
+        ValueError, match=r"answer_length=1024 and .* no room for a prompt and a thought .* 1040 tokens"
+    ):
+        check_room(15, 1024, settings, context=1040)
+    settings.response_length = 1039
+    with pytest.raises(ValueError, match=r"answer_length=1024 and .* no room .*max_response_length=1039"):
+        check_room(15, 1024, settings, context=None)
+
+
+class TestAStepWithFailures:
+    """verl's own replay buffer leaves, in sync mode, once all have ended, whether they failed or not."""
+
+    def test_one_prompt_in_four_fails(self, rollout, caplog):
+        """A reward function that raises for it: the other three are trained on, and the one is counted."""
+        truths = [*[problem.answer for problem in PROBLEMS[:3]], "None"]
+        uids = begin_step(rollout, PROBLEMS[:4], ground_truths=truths)
+        with caplog.at_level("WARNING", "sgrpo_verl"):
+            batch, metrics = sample(rollout, uids)
+        assert {key.split("_")[0] for key in batch.keys} == set(uids[:3])
+        assert metrics["sgrpo/failed_prompts/sum"] == 1
+        [record] = caplog.records
+        assert "1 of 4 prompts failed and are left out, the last with ValueError(" in record.message
+        assert "None" in record.message
+
+    def test_all_prompts_fail(self, rollout):
+        uids = begin_step(rollout, PROBLEMS[:4], ground_truths=["None"] * 4)
+        with pytest.raises(RolloutFailed, match=r"continue: all 4 prompts have failed, the last with ValueError.*None"):
+            sample(rollout, uids)
+
+    def test_prompt_after_prompt_fails_on_several_workers(self, rollout):
+        rollout.new_manager(workers=2)
+        uids = begin_step(rollout, PROBLEMS * 6, ground_truths=["None"] * 36)
+        with pytest.raises(RolloutFailed, match=r"continue: 3\d prompts in a row have failed, .*ValueError.*None"):
+            sample(rollout, uids)
+
+    def test_verls_own_failure_has_the_last_failure_behind_it(self):
+        with pytest.raises(RolloutFailed, match=r"continue: no rows. 1 of 4 prompts have failed, the last with oh"):
+            raise_with_failures(Report(failed=1, succeeded=3, last_failure="oh"), ValueError("no rows."))
+        raise_with_failures(Report(succeeded=3), ValueError("no rows."))
+
+
 class TestLostRollout:
     """Last in this file: each of these kills something real. verl's trainer would wait for ever, for GRPO as well."""
-
-    @staticmethod
-    def sample(rollout):
-        """Wait for rows as verl's trainer does."""
-        return rollout.trainer.replay_buffer.sample(global_steps=9, partition_id="train", batch_size=10_000)
 
     @staticmethod
     def process(handle):
@@ -443,37 +532,36 @@ class TestLostRollout:
         return psutil.Process(ray.get(handle.__ray_call__.remote(lambda _: os.getpid())))
 
     def test_an_agent_loop_worker_dies(self, rollout):
-        rollout.submit(PROBLEMS, step=9)
+        rollout.new_manager()
+        uids = begin_step(rollout, PROBLEMS)
         self.process(rollout.manager.agent_loop_workers[0]).kill()
         with pytest.raises(RuntimeError, match=r"(?s)the rollout cannot continue: .*actor died"):
-            self.sample(rollout)
-
-    def test_prompt_after_prompt_fails(self, rollout):
-        """A reward function that always raises."""
-        rollout.new_manager()
-        status, _ = rollout.wait(rollout.submit(PROBLEMS * 6, ground_truths=["None"] * 36, step=9))
-        assert set(status.values()) == {"failure"}
-        with pytest.raises(RuntimeError, match=r"continue: 32 prompts in a row have failed, .*ValueError.*None"):
-            self.sample(rollout)
+            sample(rollout, uids)
 
     def test_a_reward_worker_dies(self, rollout):
         rollout.new_manager()
-        self.process(rollout.trainer.get_reward_handles()[0]).kill()
-        rollout.submit(PROBLEMS, step=9)
-        with pytest.raises(RuntimeError, match=r"(?s)continue: an actor that it needs has died.*RewardLoopWorker"):
-            self.sample(rollout)
+        with rollout.reward_worker({}) as worker:
+            self.process(worker).kill()
+            uids = begin_step(rollout, PROBLEMS[:4])
+            with pytest.raises(RuntimeError, match=r"(?s)continue: an actor that it needs has died.*RewardLoopWorker"):
+                sample(rollout, uids)
 
     def test_the_llm_server_dies(self, rollout):
-        """First vLLM's engine process alone, which the server outlives; then the server."""
+        """First vLLM's engine process alone, which the server outlives, in the middle of a step; then the server.
+
+        Three of four prompts fail while verl's poll sleeps, and the row of the fourth would become the batch.
+        """
         server = self.process(rollout.trainer.llm_server_manager.server_handles[0])
         rollout.new_manager()
         [engine] = [one for one in server.children(recursive=True) if "EngineCore" in one.name()]
+        uids = begin_step(rollout, PROBLEMS[:1])
+        rollout.wait(uids)
+        uids += rollout.submit(PROBLEMS[1:4], step=9)
         engine.kill()
-        rollout.submit(PROBLEMS * 6, step=9)
         with pytest.raises(RuntimeError, match=r"(?s)continue: .*vLLM's engine died: .*ended from outside.*log is"):
-            self.sample(rollout)
+            sample(rollout, uids)
         rollout.new_manager()
-        rollout.submit(PROBLEMS, step=9)
+        uids = begin_step(rollout, PROBLEMS[:4])
         server.kill()
         with pytest.raises(RuntimeError, match=r"(?s)continue: an actor that it needs has died.*vLLMHttpServer"):
-            self.sample(rollout)
+            sample(rollout, uids)

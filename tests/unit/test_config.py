@@ -6,7 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 from transformers import Gemma2Config, MistralConfig, Qwen2Config, Qwen2VLConfig
 
-from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete
+from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete, doubtful
 
 SGRPO = "algorithm.adv_estimator=sgrpo"
 N = "actor_rollout_ref.rollout.n"
@@ -130,6 +130,9 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
     [
         (["+algorithm.sgrpo.num_exits=8", f"{N}=5"], r"num_exits=8 and .*rollout\.n=5 contradict.*rollout\.n=9"),
         (["+algorithm.sgrpo.num_exits=0"], r"num_exits=0 must be a whole number of at least 1"),
+        ([f"{N}=0"], r"actor_rollout_ref\.rollout\.n=0 must be .*num_exits \+ 1: at least 2"),
+        (["+algorithm.sgrpo=paper"], r"algorithm\.sgrpo='paper' must be settings of S-GRPO.*\+sgrpo=paper"),
+        (["+algorithm.sgrpo=[8]"], r"algorithm\.sgrpo=\[8\] must be settings of S-GRPO"),
         (["+algorithm.sgrpo.num_exits=2.5"], r"num_exits=2\.5 must be a whole number"),
         (["+algorithm.sgrpo.exit_prompt='Stop.'"], r"exit_prompt='Stop\.' must contain think_end \('</think>'\)"),
         (
@@ -141,18 +144,25 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         (["+algorithm.sgrpo.think_end=''"], r"think_end='' must be the text that closes a thought"),
         (["+algorithm.sgrpo.answer_length=512"], r"answer_length=512 leaves no room .*max_response_length=512"),
         (["+algorithm.sgrpo.answer_length=0"], r"answer_length=0 must be"),
+        (
+            ["+algorithm.sgrpo.answer_length=100", "actor_rollout_ref.rollout.max_model_len=101"],
+            r"answer_length=100 leaves no room .*max_model_len=101",
+        ),
         (["+algorithm.sgrpo.reward=halving"], r"reward='halving' .*known.*all_one.*decay.*shortest_one"),
-        (["+algorithm.sgrpo.decay_base=1.0"], r"decay_base=1\.0 must be a number above 1"),
+        (["+algorithm.sgrpo.decay_base=1.0"], r"decay_base=1\.0 must be a finite number above 1"),
         (["+algorithm.sgrpo.exit_sampling=random"], r"exit_sampling='random' must be one of uniform, even"),
         (["+algorithm.sgrpo.score=thought"], r"score='thought' must be one of answer, response"),
         (["+algorithm.sgrpo.cut_answers=false"], r"cut_answers=False must be one of scored, wrong"),
         (["+algorithm.sgrpo.train_exit_prompt=1"], r"train_exit_prompt=1 must be one of True, False"),
-        (["+algorithm.sgrpo.correct_threshold=high"], r"correct_threshold='high' must be a number"),
+        (["+algorithm.sgrpo.correct_threshold=high"], r"correct_threshold='high' must be a finite number"),
+        (["+algorithm.sgrpo.correct_threshold=inf"], r"correct_threshold=inf must be a finite number"),
+        (["+algorithm.sgrpo.decay_base=inf"], r"decay_base=inf must be a finite number above 1"),
         (["+algorithm.sgrpo.num_exit=8"], r"num_exit=8 is not a setting of S-GRPO; they are: num_exits, "),
         (["trainer.use_v1=false"], r"trainer\.use_v1=false.*V1"),
         (["reward.reward_model.enable=true"], r"reward_model\.enable=true.*enable_resource_pool=true"),
         ([f"+{AGENT}.agent_loop_manager_class=mine.Manager"], r"agent_loop_manager_class=mine\.Manager.*leave it out"),
         ([f"{AGENT}.default_agent_loop=tool_agent"], r"default_agent_loop=tool_agent.*single_turn_agent"),
+        (["actor_rollout_ref.rollout.multi_turn.enable=true"], r"multi_turn\.enable=true: S-GRPO cuts .*single turn"),
         (["distillation.enabled=true"], r"distillation\.enabled=true"),
         (["actor_rollout_ref.rollout.enable_rollout_routing_replay=true"], r"enable_rollout_routing_replay=true"),
         (
@@ -177,6 +187,26 @@ def test_one_sentence_for_each_contradiction(compose_config, overrides, message)
         complete(config)
     assert "\n" not in str(error.value)
     assert OmegaConf.to_container(config) == untouched
+
+
+def test_a_base_whose_adapter_verl_would_leave_out_is_refused(compose_config, tmp_path):
+    (tmp_path / "lora_adapter").mkdir()
+    path = f"actor_rollout_ref.model.path={tmp_path}"
+    adapter = f"actor_rollout_ref.model.lora_adapter_path={tmp_path}/lora_adapter"
+    with pytest.raises(ValueError, match=r"model\.path=.* holds a LoRA adapter .*lora_adapter_path=.*, or"):
+        complete(compose_config(SGRPO, path))
+    complete(compose_config(SGRPO, path, adapter))
+
+
+@pytest.mark.parametrize(("metric", "warned"), [("acc", True), ("score", True), ("reward", False), ("null", False)])
+def test_a_filter_of_groups_that_leaves_out_what_teaches_most_is_told(compose_config, metric, warned):
+    config = compose_config(SGRPO, "algorithm.filter_groups.enable=true", f"algorithm.filter_groups.metric={metric}")
+    doubts = doubtful(config)
+    assert bool(doubts) == warned
+    assert not warned or f"filter_groups.metric={metric}: " in doubts[0]
+    config.algorithm.filter_groups.enable = False
+    assert doubtful(config) == []
+    assert doubtful(compose_config(SGRPO)) == []
 
 
 @pytest.mark.parametrize(

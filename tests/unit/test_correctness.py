@@ -7,12 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgrpo_verl.correctness import compute_score, final_answer, final_choice
+from sgrpo_verl.correctness import ANSWER_ALONE, compute_score, final_answer, final_choice
 from tests.conftest import benchmark_file
 
 
 def score(response, truth):
     return compute_score("test", response, truth)
+
+
+def test_an_answer_alone_counts_whole_whatever_tags_are_in_it():
+    """As S-GRPO passes it: the tag that closed the thought came before it."""
+    answer = "The answer is \\boxed{5}.\n</think>"
+    assert compute_score("test", answer, "5", {ANSWER_ALONE: True}) == 1.0
+    assert compute_score("test", answer, "5", {}) == 0.0, "a whole response, in which the box is in the thought"
+    letters = {"choices": "ABCD", ANSWER_ALONE: True}
+    assert compute_score("test", "B\n</thought>", "B", letters, think_end="</thought>") == 1.0
 
 
 @pytest.mark.parametrize(

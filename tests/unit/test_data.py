@@ -284,8 +284,9 @@ def test_a_training_set_is_filtered_and_decontaminated_and_every_removal_is_coun
     assert record["removed"] == {
         "difficulty": 2,
         "excluded": 1,
-        "in a test set (text)": 2,
-        "in a test set (ngram)": 1,
+        "in gsm8k (text)": 1,
+        "in aime24 (text)": 1,
+        "in gsm8k (ngram)": 1,
     }
     assert (record["rows_read"], record["rows"]) == (8, 2)
     assert set(record["decontaminated_against"]) == {"gsm8k", "aime24"}
@@ -296,6 +297,13 @@ def test_a_training_set_is_filtered_and_decontaminated_and_every_removal_is_coun
     # A second training set beside it is not decontaminated against the first.
     again = prepare("math-train", out, write(tmp_path / "math.jsonl", [{"problem": "New", "answer": "2"}]))
     assert set(json.loads(again.with_suffix(".json").read_text())["decontaminated_against"]) == {"gsm8k"}
+
+
+def test_a_problem_whose_difficulty_is_not_known_is_left_out_where_that_is_asked_for(tmp_path):
+    (tmp_path / "a.csv").write_text("question,final_answer,difficulty\nOne?,1,\nTwo?,2,6\nThree?,3,2.5\n")
+    assert len(prepared(tmp_path, tmp_path / "a.csv", "deepmath-103k")) == 3
+    file = prepare("deepmath-103k", tmp_path / "out", tmp_path / "a.csv", filters=Filters(min_difficulty=5.0))
+    assert json.loads(file.with_suffix(".json").read_text())["removed"] == {"no difficulty": 1, "difficulty": 1}
 
 
 def test_an_unreachable_hub_says_what_to_do(tmp_path, monkeypatch):
@@ -321,14 +329,111 @@ def test_looks_do_not_hide_a_problem(text, spaces):
     assert normalized(dressed) == normalized(text)
 
 
+def in_test_set(*prompts):
+    """``find`` of a test set that holds these prompts."""
+    tests = TestSets({"test": prompts})
+
+    def how(problem):
+        found = tests.find(problem)
+        assert found is None or found[0] == "test"
+        return found and found[1]
+
+    return how
+
+
 def test_overlap_needs_half_of_the_wording():
     rng = random.Random(0)
     problem = [rng.choice("abcdefghijklmnopqrstuvwxyz") * 3 + str(number) for number in range(40)]
-    tests = TestSets([" ".join(problem)])
-    assert tests.find(" ".join(problem[:30])) == "ngram"
-    assert tests.find(" ".join(problem[:15])) is None
-    assert tests.find(" ".join(reversed(problem))) is None
-    assert TestSets(["two words"]).find("two words more") is None
+    how = in_test_set(" ".join(problem))
+    assert how(" ".join(problem[5:30]) + " and more") == "ngram"
+    assert how(" ".join(problem[:15]) + " and more") is None
+    assert how(" ".join(reversed(problem))) is None
+    assert in_test_set("two words")("two words more") is None
+
+
+INSTRUCTION = ' Let\'s think step by step and output the final answer after "####".'  # verl's, of GSM8K
+TRIANGLE = "已知直角三角形的两条直角边分别为3和4,求斜边的长度。"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "problem", "how"),
+    [
+        ("What is 12 times 13?" + INSTRUCTION, "What is 12 times 13?", "inside"),
+        ("What is 12 times 13?" + INSTRUCTION, "What is 12 times 14?", None),
+        ("What is 12 times 13?" + INSTRUCTION, "What is 12 times 1", None),
+        ("What is 12 times 13?", "Dear pupil, what is $12$ times $13$? Be quick.", "inside"),
+        ("Which one is it?\n\nA) this\nB) that", "Which one is it?", "inside"),
+        ("Find x.", "In a triangle ABC, x is an angle. Find x.", None),
+        ("Find x such that 2x is 4.", "Find x", None),
+        (
+            "已知直角三角形的两条直角边分别为3和4,求斜边的长度。请逐步推理。",
+            "已知直角三角形的两条直角边分别为3和4,求斜边的长度。",
+            "inside",
+        ),
+        (
+            "已知直角三角形的两条直角边分别为3和4,求斜边的长度。",
+            "直角三角形的两条直角边分别为3和4,那么斜边的长度是多少?",
+            "ngram",
+        ),
+        ("已知直角三角形的两条直角边分别为3和4,求斜边的长度。", "已知圆的半径为5,求它的面积。", None),
+        ("จงหาผลบวกของจำนวนเฉพาะสองจำนวนแรก แสดงวิธีทำ", "จงหาผลบวกของจำนวนเฉพาะสองจำนวนแรก", "inside"),
+    ],
+)
+def test_a_problem_is_found_inside_a_prompt(prompt, problem, how):
+    assert in_test_set("Another problem that is not meant.", prompt)(problem) == how
+
+
+def test_what_all_prompts_of_a_test_set_say_is_no_part_of_their_problems():
+    """Else a reworded problem shares too little of a prompt, and one with the same instruction too much."""
+    intro = "You are a careful and patient tutor of mathematics who never makes any mistake at all. "
+    rng = random.Random(0)
+    problems = [" ".join(rng.choice("abcdefgh") * rng.randint(2, 9) for _ in range(24)) for _ in range(20)]
+    how = in_test_set(*(intro + problem + INSTRUCTION for problem in problems))
+    assert how(" ".join([*problems[3].split()[:18], "and", "now", "otherwise"])) == "ngram"
+    assert how(f"{intro}What is two and two?{INSTRUCTION}") is None
+    assert all(how(problem) == "text" for problem in problems)
+
+
+def verl_row(prompt, **extra_info):
+    return {
+        "prompt": [{"role": "user", "content": prompt}],
+        "reward_model": {"ground_truth": "1"},
+        **({"extra_info": extra_info} if extra_info else {}),
+    }
+
+
+def test_only_test_sets_beside_the_output_are_kept_out_of_it(tmp_path):
+    """Not the output itself, of which a kill left no record, nor what says that it is for training."""
+    out, rows = tmp_path / "out", [deepmath(f"What is {number} and {number}?") for number in range(10, 20)]
+    out.mkdir()
+    whole = [verl_row(row["question"]) for row in rows]
+    for name in ("deepmath-103k", "my_train", "math-train"):
+        write(out / f"{name}.parquet", whole)
+    write(out / "mine.parquet", [verl_row(row["question"], split="train") for row in rows])
+    write(out / "his.parquet", [verl_row(row["question"] + INSTRUCTION, split="test") for row in rows[:3]])
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "his.parquet", [verl_row(rows[4]["question"])])
+    filters = Filters(decontaminate=(tmp_path / "other", out))
+    file = prepare("deepmath-103k", out, write(tmp_path / "deepmath.parquet", rows), filters=filters)
+    record = json.loads(file.with_suffix(".json").read_text())
+    named = {f"in {out / 'his.parquet'} (inside)": 3, f"in {tmp_path / 'other' / 'his.parquet'} (text)": 1}
+    assert (record["removed"], record["rows"]) == (named, 6)
+    assert record["sha256"] == sha256(file)
+    assert record["taken_for_training_sets"] == ["math-train.parquet", "mine.parquet", "my_train.parquet"]
+    write(out / "no_record.parquet", whole)
+    with pytest.raises(UserError, match=r"10 of the 10 .*no_record\.parquet, which has no record .*--decontaminate"):
+        prepare("deepmath-103k", out, tmp_path / "deepmath.parquet")
+    pd.DataFrame([{"question": "?"}]).to_parquet(out / "no_record.parquet")
+    with pytest.raises(UserError, match=r"no_record\.parquet: no column prompt"):
+        prepare("deepmath-103k", out, tmp_path / "deepmath.parquet")
+
+
+def test_the_record_is_there_before_the_data(tmp_path, monkeypatch):
+    """A kill between the two leaves no training set that nobody knows to be one."""
+    written = []
+    monkeypatch.setattr("sgrpo_verl.data.prepare.write_whole", lambda file, content: written.append(file.name))
+    prepare("math-train", tmp_path / "out", write(tmp_path / "math.jsonl", [{"problem": "New", "answer": "2"}]))
+    assert written == ["math-train.json", "math-train.parquet"]
 
 
 @pytest.mark.parametrize(

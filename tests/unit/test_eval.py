@@ -3,6 +3,8 @@
 import csv
 import importlib
 import json
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -19,8 +21,10 @@ from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import plots, statistics
 from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.eval.compare import compare
+from sgrpo_verl.eval.deer import Deer
 from sgrpo_verl.eval.engine import Engine, EngineOptions
-from sgrpo_verl.eval.folder import recover
+from sgrpo_verl.eval.folder import claim, recover
+from sgrpo_verl.eval.lines import read_run
 from sgrpo_verl.eval.problems import read_benchmarks
 from sgrpo_verl.eval.report import print_summary
 from sgrpo_verl.eval.run import evaluate
@@ -51,6 +55,9 @@ def settings(**changed):
         ({"exit_prompt": "stop"}, "--exit-prompt 'stop': must contain --think-end"),
         ({"think_end": "</t>"}, "must contain --think-end '</t>'"),
         ({"max_tokens": 0}, "--max-tokens 0"),
+        ({"limit": 0}, "--limit 0: must be at least 1"),
+        ({"top_p": 0.0}, "--top-p 0.0"),
+        ({"deer": Deer(trial_tokens=0)}, "--deer-trial-tokens 0"),
     ],
 )
 def test_settings_that_cannot_be_are_named(changed, named):
@@ -99,6 +106,47 @@ def test_a_killed_runs_half_lines_and_half_jobs_are_done_again(tmp_path):
     assert recover(tmp_path / "none", rows=1) == set()
 
 
+def test_of_records_that_two_processes_wrote_the_first_is_kept(tmp_path):
+    lines = [completion(index, answer) for answer in ("first", "second") for index in range(3)]
+    run = write(tmp_path / "run", lines)
+    assert recover(run, rows=1) == {("b", index, 0) for index in range(3)}
+    assert [(one["index"], one["answer"]) for one in read_lines(run / "completions.jsonl")] == [
+        (index, "first") for index in range(3)
+    ]
+
+
+def test_one_folder_takes_one_process(tmp_path):
+    ours = settings(data=str(benchmark(tmp_path / "data")), model=str(tmp_path))
+    code = f"from pathlib import Path; from sgrpo_verl.eval.folder import locked\nwith locked(Path({str(tmp_path)!r})):"
+    command = [sys.executable, "-c", code + " print('locked', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        with pytest.raises(UserError, match=r"another `sgrpo eval` is writing into this folder"):
+            evaluate(ours, tmp_path, {}, CONSOLE)
+        assert not (tmp_path / "run.json").exists()
+        other.kill()
+    with pytest.raises(UserError, match="neither Hugging Face weights"):  # the lock has gone with its process
+        evaluate(ours, tmp_path, {}, CONSOLE)
+
+
+def test_a_run_inside_the_checkpoints_folder_does_not_change_its_model(tmp_path):
+    model = tmp_path / "global_step_1"
+    (model / "actor").mkdir(parents=True)
+    shard = model / "actor" / "model_world_size_1_rank_0.pt"
+    shard.write_text("weights")
+    problems = read_benchmarks(benchmark(tmp_path / "data"), ("b",))
+    ours = settings(data=str(tmp_path / "data"), model=str(model))
+    for out in (model / "eval", model / "actor" / "eval"):
+        (out / "merged_model").mkdir(parents=True)
+        claim(out, ours, problems)
+        (out / "merged_model" / "model.safetensors").write_text("merged")
+    for out in (model / "eval", model / "actor" / "eval"):
+        claim(out, ours, problems)
+    os.utime(shard, (1, 1))
+    with pytest.raises(UserError, match="weights"):
+        claim(model / "eval", ours, problems)
+
+
 def benchmark(folder, name="b", rows=2):
     folder.mkdir(exist_ok=True)
     frame = pd.DataFrame(
@@ -132,7 +180,9 @@ def test_benchmarks_that_are_not_there(tmp_path):
     benchmark(tmp_path, "other")
     with pytest.raises(UserError, match=r"--benchmarks b: there is no .*there: other"):
         read_benchmarks(tmp_path, ("b",))
+    benchmark(tmp_path, "my_train")
     assert list(read_benchmarks(tmp_path, ())) == ["other"]
+    assert list(read_benchmarks(tmp_path, ("my_train",))) == ["my_train"]
     pd.DataFrame([{"question": "?"}]).to_parquet(tmp_path / "bad.parquet")
     with pytest.raises(UserError, match="no column prompt, reward_model"):
         read_benchmarks(tmp_path, ("bad",))
@@ -156,6 +206,9 @@ def test_truncate_like_needs_a_thought_for_every_sample(tmp_path):
     with pytest.raises(UserError, match="no thought for 1 of 2 samples"):
         evaluate(ours, tmp_path / "run", {}, CONSOLE)
     assert not (tmp_path / "run").exists()
+    write(other, [completion(0, ground_truth="0"), completion(1, ground_truth="7")])
+    with pytest.raises(UserError, match="has another problem 1 of b"):
+        evaluate(ours, tmp_path / "run", {}, CONSOLE)
 
 
 def test_scores_are_of_the_answer_and_can_be_made_again(tmp_path):
@@ -173,6 +226,22 @@ def test_scores_are_of_the_answer_and_can_be_made_again(tmp_path):
     assert json.loads((run / "summary.json").read_text()) == json.loads(json.dumps(summary))
     with pytest.raises(UserError, match=r"no completions\.jsonl"):
         score(tmp_path / "none", CONSOLE)
+
+
+def test_everything_behind_the_first_tag_is_the_answer(tmp_path):
+    """A closing tag behind the answer does not end it, whatever --think-end is."""
+    run = write(tmp_path / "run", [completion(0, "The answer is \\boxed{1}.\n</think>"), completion(1, "\\boxed{1}")])
+    letters = {"choices": "ABCD", "ground_truth": "B"}
+    write(run, [*read_lines(run / "completions.jsonl"), completion(2, "B\n</think>", **letters)])
+    score(run, CONSOLE)
+    assert [line["score"] for line in read_lines(run / "scores.jsonl")] == [1.0, 1.0, 1.0]
+    ours = settings(
+        data=str(benchmark(tmp_path / "data")), think_end="</t>", exit_prompt="</t>", deer=Deer(closing="</t>")
+    )
+    claim(tmp_path / "run", ours, {})
+    write(run, [completion(0, "not </think> but\nB</t>", **letters), completion(1, "\\boxed{1}</think>\\boxed{2}")])
+    score(run, CONSOLE)
+    assert [line["score"] for line in read_lines(run / "scores.jsonl")] == [1.0, 0.0]
 
 
 def test_pass_at_1_is_the_mean_over_samples_and_budgets_have_a_row_each(tmp_path):
@@ -252,13 +321,54 @@ def test_the_table_compares_with_the_first_run(tmp_path):
         assert (tmp_path / "out" / plot).read_bytes().startswith(b"\x89PNG")
 
 
-def test_runs_on_other_problems_are_not_compared(tmp_path):
-    first = write(tmp_path / "a", [completion(0), completion(1)])
-    second = write(tmp_path / "b", [completion(0), completion(2)])
-    with pytest.raises(UserError, match="compared on the same problems"):
-        compare([first, second], [], tmp_path / "out", CONSOLE)
+def other(**changed):
+    return [completion(0), completion(1, **changed)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        ([completion(0), completion(2)], "b has another problem 2 of b"),
+        ([completion(0)], r"other problems \({'b': 1}\) than a \({'b': 2}\)"),
+        (other(ground_truth="7"), r'another problem 1 of b \(truth and choices: \["7", ""\]\)'),
+        (other(choices="12"), "another problem 1 of b"),
+        (other(prompt="another digest"), "or words it otherwise"),
+        ([*other(), completion(1, sample=1)], "b has 2 samples of problem 1 of b, and a has 1.*the same --samples"),
+    ],
+)
+def test_runs_on_other_problems_are_not_compared(tmp_path, theirs, said):
+    first = write(tmp_path / "a", other(prompt="a digest"))
+    compare([first, write(tmp_path / "same", other())], [], tmp_path / "out", CONSOLE)  # of an older version
+    with pytest.raises(UserError, match=rf"(?s){said}"):
+        compare([first, write(tmp_path / "b", theirs)], [], tmp_path / "out", CONSOLE)
     with pytest.raises(UserError, match="--labels: 1 for 2 runs"):
-        compare([first, second], ["x"], tmp_path / "out", CONSOLE)
+        compare([first, first], ["x"], tmp_path / "out", CONSOLE)
+    with pytest.raises(UserError, match="--labels x,x: two runs have the same label"):
+        compare([first, first], ["x", "x"], tmp_path / "out", CONSOLE)
+
+
+def test_a_run_that_is_not_finished_says_so(tmp_path):
+    ours = settings(data=str(benchmark(tmp_path / "data", rows=3)), method="budget", caps=(4, 8))
+    run = write(tmp_path / "run", [completion(index, cap=cap) for index in range(2) for cap in (4, 8)])
+    claim(run, ours, read_benchmarks(tmp_path / "data", ("b",)))
+    with pytest.raises(UserError, match=r"run is not finished: it has 4 of 6 completions of b\. The same `sgrpo eval`"):
+        compare([run], [], tmp_path / "out", CONSOLE)
+    with (tmp_path / "said.txt").open("w") as file:
+        score(run, Console(file=file, width=200))
+    assert (
+        "is not finished: it has 4 of 6 completions of b. What there is is scored"
+        in (tmp_path / "said.txt").read_text()
+    )
+    write(run, [completion(index, cap=cap) for index in range(3) for cap in (4, 8)])
+    compare([run], [], tmp_path / "out", CONSOLE)
+
+
+def test_scores_of_other_completions_are_made_again(tmp_path):
+    run = write(tmp_path / "run", [completion(0), completion(1, "\\boxed{2}")])
+    score(run, CONSOLE)
+    write(run, [completion(1, "\\boxed{2}"), completion(0)])
+    [line] = read_run(run, "run", CONSOLE)
+    assert line.scores["b"].tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

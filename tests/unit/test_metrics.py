@@ -2,7 +2,15 @@
 
 import pytest
 
-from sgrpo_verl.hooks.metrics import TAG, dumped_columns, group_notes, notes_of, row_notes, serial_group_metrics
+from sgrpo_verl.hooks.metrics import (
+    TAG,
+    dumped_columns,
+    group_notes,
+    no_room_for_exits,
+    notes_of,
+    row_notes,
+    serial_group_metrics,
+)
 
 
 def tag(
@@ -54,6 +62,7 @@ def test_means_over_groups_without_padding():
             "sgrpo/response_length/full": 10,
             "sgrpo/thought_closed": 0.5,
             "sgrpo/no_thought": 0.5,
+            "sgrpo/no_exits": 0,
             "sgrpo/generated_tokens": 23 + 5,
             "sgrpo/generated_tokens_grpo": 3 * 15 + 5,
             "sgrpo/exit_position/share": 0.5,
@@ -70,6 +79,18 @@ def test_cut_answers_that_were_correct_are_told_apart():
         [tag(2, True, 1.0, cut=True, index=1), tag(8, False, 0.0, cut=True, index=2), tag(None, True, 0.5, cut=True)]
     )
     assert (metrics["sgrpo/answer_cut"], metrics["sgrpo/answer_cut_correct"]) == (1.0, 0.5)
+
+
+def test_thoughts_without_exits_are_counted_and_warned_of():
+    """For want of room: behind a long prompt, an exit prompt and an answer do not fit into the model's context."""
+    full, alone = tag(None, True, 0.5), tag(None, True, 1.0)
+    full[TAG] |= group_notes([1.0, 0.5], [True, True], 20)
+    metrics = serial_group_metrics([tag(2, True, 1.0, index=1), full, alone, tag(None, True, 1.0, thought_length=0)])
+    assert metrics["sgrpo/no_exits"] == pytest.approx(1 / 3)
+    warning = no_room_for_exits(metrics)
+    assert warning.startswith("33% of the step's groups have a thought and no early exits")
+    assert "answer_length smaller" in warning
+    assert no_room_for_exits(serial_group_metrics([tag(2, True, 1.0, index=1), full])) is None
 
 
 def test_no_serial_groups_no_metrics():

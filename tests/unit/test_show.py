@@ -32,11 +32,11 @@ def dump(tmp_path, exit_prompt=EXIT_PROMPT, closing=THINK_END):
         row("a_0_2", f"{THOUGHT}{closing}\n\n\\boxed{{15}}", 0.5),
         row("a_0_0", f"3+5={exit_prompt}\\boxed{{3}}", 0.0, 1, 4),
         row("a_0_1", f"3+5=8\n8+7=15\n{exit_prompt}\\boxed{{15}}", 1.0, 2, 14),
-        row("b_0_0", f"{closing}none", 0.0),
+        row("b_0_0", f"{closing}none\u2028at all", 0.0),  # Unicode's line separator, in the middle of a line of JSON
         {"input": "", "output": "multi-turn", "uid": "c_0_0", "thought_length": None},
     ]
     file = tmp_path / "4.jsonl"
-    file.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    file.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in rows))  # as verl writes them
     return file
 
 

@@ -1,0 +1,32 @@
+"""What is known of a parquet file in a data folder: from the record beside it, or else from the file itself."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from sgrpo_verl.data.sources import SOURCES
+
+_FOR_TRAINING = re.compile(r"(?:^|[^a-z])train(?:ing)?(?:$|[^a-z])", re.IGNORECASE)  # my_train, gsm8k-train
+
+
+def record_of(parquet: Path) -> Path:
+    """Where the record is that ``sgrpo data`` writes beside a parquet file."""
+    return parquet.with_suffix(".json")
+
+
+def is_training_set(parquet: Path) -> bool:
+    """Whether a file is for training: its record says so, or else its name, or verl's ``extra_info.split``."""
+    if record_of(parquet).is_file():
+        return bool(json.loads(record_of(parquet).read_text()).get("training", False))
+    if parquet.stem in SOURCES:
+        return SOURCES[parquet.stem].training
+    return bool(_FOR_TRAINING.search(parquet.stem)) or _split(parquet) == "train"
+
+
+def _split(parquet: Path) -> str | None:
+    """What verl's scripts for data sets write into every row."""
+    frame = pd.read_parquet(parquet)
+    first = frame["extra_info"].iloc[0] if "extra_info" in frame.columns and len(frame) else None
+    return first.get("split") if isinstance(first, dict) else None

@@ -1,0 +1,135 @@
+"""Watches our rollout from the trainer's process: ends a run that cannot continue, and counts the prompts that fail.
+
+verl does neither. Its trainer waits for rows, for ever if the worker that should deliver them has died, or if every
+prompt fails and is replaced by another. In sync mode it takes a prompt that failed for one that has ended, so that the
+rows of a dead engine's last few prompts become the batch.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import BoundArguments
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from sgrpo_verl.hooks.install import logger
+from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
+
+FAILURES_IN_A_ROW = 32  # sessions of all workers; verl's async trainers draw another prompt for each, without end
+
+
+class RolloutFailed(RuntimeError):
+    """The run ends, because its rollout cannot continue."""
+
+
+@dataclass
+class Report:
+    """What has become of a worker's sessions since it was last asked."""
+
+    failed: int = 0
+    succeeded: int = 0
+    last_failure: str = ""
+    lost: str = ""  # why it cannot continue at all: an actor that it needs has died
+
+
+class Watch:
+    """The workers of a rollout, and what they reported. Workers are Ray actors with a method ``report``."""
+
+    def __init__(self, workers: Sequence[Any]):
+        self.workers = workers
+        self.in_a_row = 0
+        self.seen = Report()  # since ``taken``
+
+    def look(self) -> None:
+        """Ask every worker. Their answers are complete: a session is counted before verl can see that it ended.
+
+        Raises:
+            RolloutFailed: a worker has died or cannot continue, or too many sessions in a row have failed.
+        """
+        try:
+            reports: list[Report] = ray.get([worker.report.remote() for worker in self.workers])
+        except RayActorError as error:
+            raise RolloutFailed(f"the rollout cannot continue: {error}") from error
+        if lost := next((report.lost for report in reports if report.lost), ""):
+            raise RolloutFailed(f"the rollout cannot continue: {lost}")
+        failed, succeeded = sum(report.failed for report in reports), sum(report.succeeded for report in reports)
+        self.in_a_row = 0 if succeeded else self.in_a_row + failed
+        last = next((report.last_failure for report in reports if report.last_failure), self.seen.last_failure)
+        self.seen = Report(self.seen.failed + failed, self.seen.succeeded + succeeded, last)
+        if self.in_a_row >= FAILURES_IN_A_ROW:
+            raise RolloutFailed(
+                f"the rollout cannot continue: {self.in_a_row} prompts in a row have failed, the last with {last}"
+            )
+
+    def taken(self) -> Report:
+        """What was reported since the last call."""
+        seen, self.seen = self.seen, Report()
+        return seen
+
+
+_watch: Watch | None = None  # of this process's rollout
+
+
+def watch(workers: Sequence[Any]) -> None:
+    """Watch these workers from now on, and no others."""
+    global _watch
+    _watch = Watch(workers)
+
+
+def check_before_wait(wrapped: Callable, replay_buffer: Any, call: BoundArguments) -> Any:
+    """Hook: verl's trainer polls for rows and checks nothing else; this is where it waits for them."""
+    if _watch is not None:
+        _watch.look()
+    return wrapped(*call.args, **call.kwargs)
+
+
+def check_sample(wrapped: Callable, replay_buffer: Any, call: BoundArguments) -> Any:
+    """Hook: verl's trainer leaves with a batch, or without one, whatever has happened since its last poll."""
+    try:
+        result = wrapped(*call.args, **call.kwargs)
+    except RolloutFailed:
+        raise
+    except Exception as error:
+        if _watch is not None:
+            _watch.look()
+            raise_with_failures(_watch.taken(), error)
+        raise
+    if _watch is None:
+        return result
+    _watch.look()
+    seen, (batch, metrics) = _watch.taken(), result
+    if not batch.keys:
+        raise_with_failures(seen, RuntimeError("there is no row to go on with."))
+    if seen.failed:
+        logger.warning(
+            "%d of %d prompts failed and are left out, the last with %s",
+            *(seen.failed, seen.failed + seen.succeeded, seen.last_failure),
+        )
+    if call.arguments["partition_id"] == "train":
+        metrics["sgrpo/failed_prompts/sum"] = float(seen.failed)  # by its name, verl adds it up over a step of several
+    return result
+
+
+def raise_with_failures(seen: Report, error: Exception) -> None:
+    """Raise ``error`` with the last failure, if there was one."""
+    if seen.failed and not seen.succeeded:
+        raise RolloutFailed(
+            f"the rollout cannot continue: all {seen.failed} prompts have failed, the last with {seen.last_failure}"
+        ) from error
+    if seen.failed:
+        raise RolloutFailed(
+            f"the rollout cannot continue: {error} {seen.failed} of {seen.failed + seen.succeeded} prompts have "
+            f"failed, the last with {seen.last_failure}"
+        ) from error
+
+
+def name_dead_engine(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
+    """Hook: the trainer itself calls the engine between two rollouts, and is told no more than that it is dead."""
+    try:
+        return wrapped(*call.args, **call.kwargs)
+    except Exception as error:
+        if not is_engine_dead(error):
+            raise
+        raise RolloutFailed(f"the run cannot continue: vLLM's engine died: {asyncio.run(reason(error))}") from error
