@@ -50,13 +50,13 @@ def _equal(gold: Shape, ours: Shape) -> bool:
         return _same_text(gold.text, ours.text)
     if kinds <= {"list", "set"}:
         return _same_elements(gold.parts, ours.parts) or _same_region(gold, ours)
-    if kinds <= {"list", "brackets"}:
-        return _points(gold, ours) and _all_equal(gold.parts, ours.parts)
+    if kinds <= {"list", "brackets"} and _points(gold, ours):
+        return _all_equal(gold.parts, ours.parts)
     if kinds == {"union"} and _same_elements(gold.parts, ours.parts):
         return True
     if kinds == {"relation"} and _same_relation(gold, ours):
         return True
-    return _same_region(gold, ours)
+    return kinds != {"brackets"} and _same_region(gold, ours)
 
 
 def _without_name(gold: Shape, ours: Shape) -> tuple[Shape, Shape]:
@@ -77,6 +77,8 @@ def _assignment(shape: Shape) -> tuple[str, Shape] | None:
     if shape.kind != "relation" or not set(shape.marks) in ({"="}, {"\\in"}) or shape.marks.count("\\in") > 1:
         return None
     first, *others = shape.parts
+    if len(others) == 1 and shape.marks == ("=",) and _is_name(others[0]) and not _is_name(first):
+        return others[0].text, first
     if any(_is_name(side) for side in others[:-1]):  # x = y = 5 says more than x = 5
         return None
     named = _is_name(first) or (first.kind == "brackets" and all(map(_is_name, first.parts)))
@@ -119,6 +121,7 @@ def _same_text(gold: str, ours: str) -> bool:
 
 
 def _same_value(gold: Any, ours: Any) -> bool:
+    gold, ours = gold.doit(), ours.doit()
     if isinstance(gold, MatrixBase) or isinstance(ours, MatrixBase):
         shapes = [value.shape for value in (gold, ours) if isinstance(value, MatrixBase)]
         same_shape = len(shapes) == 2 and shapes[0] == shapes[1]
@@ -184,8 +187,6 @@ def _proportional(gold: Sequence[Shape], ours: Sequence[Shape], sign: str) -> bo
 
 def _same_region(gold: Shape, ours: Shape) -> bool:
     """An inequality for one name beside the interval that it describes, and unions of such."""
-    if {gold.kind, ours.kind} & {"text"} and not ({gold.kind, ours.kind} - {"text"}):
-        return False
     try:
         return same_region(region(gold), region(ours), _same_value)
     except Unread:

@@ -70,7 +70,7 @@ _SYNONYMS = {
     "rbrace": r"\}",
     "degree": r"\circ ",
     "prime": "'",
-    "infin": r"\infty ",
+    **{f"var{letter}": rf"\{letter} " for letter in ("epsilon", "phi", "theta")},
 }
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 _WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")

@@ -38,6 +38,9 @@ _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|�
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
 _ASIDE = re.compile(r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL)
+_MORE_AT_ONCE = re.compile(
+    rf"[ -]*(?:and a |or |maybe |perhaps |possibly |(?:{'|'.join(sorted({*NUMBER_WORDS} - {'second'}))})\b)", re.IGNORECASE
+)
 _MORE = re.compile(rf"\b(?:{'|'.join(sorted({*NUMBER_WORDS, *HEDGES} - {'second', 'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
@@ -184,7 +187,8 @@ def _alone(run: "re.Match[str]", text: str) -> str | None:
     found = whole.strip(" ,;:").rstrip("!")  # in prose, said with emphasis
     if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
         return _right_side(found.rstrip("=/ "))
-    return None if _GOES_ON.match(text[run.start() + len(whole) :]) else _right_side(found)
+    rest = text[run.start() + len(whole) :]
+    return None if _GOES_ON.match(rest) or _MORE_AT_ONCE.match(rest) else _right_side(found)
 
 
 def _inside(formula: "re.Match[str]") -> str:
