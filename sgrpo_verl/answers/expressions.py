@@ -60,7 +60,7 @@ def expression(text: str) -> Any:
     Raises:
         Unread: part of the text is not in it, or it cannot be read.
     """
-    words = _MATRIX.sub(" ", text)
+    words = _MATRIX.sub("[", text)
     commands = {*_COMMAND.findall(words.replace("\\\\", " "))}
     if not text or not commands <= _KNOWN or not _CHARACTERS.fullmatch(text) or _UNREAD.search(_unsubscripted(words)):
         raise Unread(text)

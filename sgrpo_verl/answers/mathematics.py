@@ -67,7 +67,9 @@ def _without_name(gold: Shape, ours: Shape) -> tuple[Shape, Shape]:
         return (named[1], ours_named[1]) if same_name else (gold, ours)
     if named and ours.kind != "relation":
         return named[1], ours
-    if gold.kind != "relation" and (ours_named or _is_working(ours)):
+    if ours_named and gold.kind != "relation":
+        return gold, ours_named[1]
+    if gold.kind != "relation" and _is_working(ours):
         return gold, ours.parts[-1]
     return gold, ours
 

@@ -38,8 +38,12 @@ _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|�
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
 _ASIDE = re.compile(r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL)
-_MORE_AT_ONCE = re.compile(
-    rf"[ -]*(?:and a |or |maybe |perhaps |possibly |(?:{'|'.join(sorted({*NUMBER_WORDS} - {'second'}))})\b)", re.IGNORECASE
+_DOUBTED = r"and a |or |maybe |perhaps |possibly "
+_COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
+_NUMBERED = sorted({*NUMBER_WORDS} - {"second"})
+_CHANGED = re.compile(rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(_NUMBERED)})\b)", re.IGNORECASE)
+_CHANGED_RESULT = re.compile(
+    rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(one for one in _NUMBERED if one not in _COUNTED)})\b)", re.IGNORECASE
 )
 _MORE = re.compile(rf"\b(?:{'|'.join(sorted({*NUMBER_WORDS, *HEDGES} - {'second', 'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
@@ -168,7 +172,7 @@ def _last_formula_or_number(prose: str) -> str | None:
 def _last_result(rest: str) -> str | None:
     """What follows the last equals sign of a text; nothing if later sentences come to other numbers only."""
     run = _RUN.match(rest)
-    result = _alone(run, rest) if run else None
+    result = _alone(run, rest, _CHANGED_RESULT) if run else None
     if run is None or result is None:
         return None
     end = _SENTENCE_END.search(rest, run.end())
@@ -181,14 +185,14 @@ def _bare(number: str) -> str:
     return tidy(number.strip(" ,;:")).lstrip("$€£ ")
 
 
-def _alone(run: "re.Match[str]", text: str) -> str | None:
-    """A run of mathematics in plain text, unless a letter goes on with it: 2x is not 2."""
+def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGED) -> str | None:
+    """A run of mathematics in plain text, unless a letter or a word goes on with it: neither 2x nor 2 million is 2."""
     whole = _without_what_is_open(run[0])
     found = whole.strip(" ,;:").rstrip("!")  # in prose, said with emphasis
     if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
         return _right_side(found.rstrip("=/ "))
     rest = text[run.start() + len(whole) :]
-    return None if _GOES_ON.match(rest) or _MORE_AT_ONCE.match(rest) else _right_side(found)
+    return None if _GOES_ON.match(rest) or changed.match(rest) else _right_side(found)
 
 
 def _inside(formula: "re.Match[str]") -> str:
