@@ -30,14 +30,14 @@ def compute_score(
         ground_truth: a text or a number, or a list, tuple or array of them, of which any is right.
         extra_info: where ``choices`` in it is not empty, the problem is a multiple choice: the letters ("ABCD" or a
             list of them), or the texts of the choices. The truth is then a letter, or the text of one choice.
-        think_end: what closes a thought.
+        think_end: what closes a thought; empty: the whole response is the answer.
 
     Raises:
         ValueError: the ground truth cannot be one (None, a bool, an empty text, a dict, a letter that is no choice).
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
     truths = acceptable_answers(ground_truth, data_source)
-    answer = str(solution_str).split(think_end, 1)[-1]
+    answer = str(solution_str).split(think_end, 1)[-1] if think_end else str(solution_str)
     if choices := choices_of((extra_info or {}).get("choices")):
         return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])
     found = final_answer(answer)

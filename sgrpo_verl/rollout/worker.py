@@ -11,7 +11,8 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
-from sgrpo_verl.algorithm.serial_group import ThoughtFormat, eos_ids
+from sgrpo_verl.algorithm.serial_group import ThoughtFormat, encode, eos_ids, in_pieces
+from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.hooks.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
@@ -46,9 +47,16 @@ class SerialGroupWorker(_StockWorker):
             "eos_ids": sorted(ending),
             "context_length": context_length(self.rollout_config.max_model_len, self.model_config.hf_config),
         }
+        if in_pieces(self.tokenizer, self.settings.think_end):
+            logger.warning(
+                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which does not encode it as such: "
+                "in the exit prompt it is %d pieces, unlike in what the model writes",
+                self.settings.think_end,
+                len(self.form.think_end_ids),
+            )
         self._failures = 0  # in a row
         self._lost, self._reason = asyncio.Event(), ""
-        exit_prompt_length = len(self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False))
+        exit_prompt_length = len(encode(self.tokenizer, self.settings.exit_prompt, self.settings.think_end))
         if exit_prompt_length + self.settings.answer_length >= self.rollout_config.response_length:
             raise ValueError(
                 f"algorithm.sgrpo.answer_length={self.settings.answer_length} and an exit prompt of "
