@@ -146,7 +146,9 @@ def _plain(value: sympy.Expr) -> sympy.Expr:
 
 def _points(gold: Shape, ours: Shape) -> bool:
     """Whether two pieces can be the same point or interval: (2, 3) and "2, 3", but neither [2, 3] nor [2, 3)."""
-    marks = {shape.marks if shape.kind == "brackets" and len(shape.parts) == 2 else ("(", ")") for shape in (gold, ours)}
+    marks = {
+        shape.marks if shape.kind == "brackets" and len(shape.parts) == 2 else ("(", ")") for shape in (gold, ours)
+    }
     plain = all(mark in (",", ";") for shape in (gold, ours) if shape.kind == "list" for mark in shape.marks)
     return plain and len(marks) == 1
 

@@ -6,6 +6,7 @@ of two); the last ``<answer>…</answer>``; what follows the last ``####``; what
 for the whole: of "The answer is 3/4" the answer is 3/4, and neither 3 nor 4. An empty box is none.
 """
 
+import json
 import re
 
 from sgrpo_verl.answers.notation import balanced, tidy
@@ -18,6 +19,11 @@ _TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _JOINT = re.compile(
     r"[\s$*\\()\[\]]*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)[\s$*\\()\[\]]*)+"
     r"(?:(?:text|mathrm)\{\s*(?:and|or)\s*\}[\s$*]*)?(?:[A-Za-z]\w{0,3}\s*=\s*)?",
+    re.IGNORECASE,
+)
+# Between a box that is a step, or a mistake, and the one that it leads to.
+_LED_ON = re.compile(
+    r"\b(?:then|no|not|wait|instead|finally|so|hence|thus|therefore|actually|answer|gives?|becomes|simplif\w+)\b",
     re.IGNORECASE,
 )
 _UNBRACED = re.compile(r"\\(?:[dt]?frac|sqrt)\s*(?:\{[^{}]*\}|\d)\s*(?:\{[^{}]*\}|\d)?|\\[A-Za-z]+|-?[\d.,/]*\d|\S")
@@ -37,7 +43,9 @@ _SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
 _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
-_ASIDE = re.compile(r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL)
+_ASIDE = re.compile(
+    r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
+)
 _DOUBTED = r"and a |or |maybe |perhaps |possibly "
 _COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
 _NUMBERED = sorted({*NUMBER_WORDS} - {"second"})
@@ -49,7 +57,8 @@ _MORE = re.compile(rf"\b(?:{'|'.join(sorted({*NUMBER_WORDS, *HEDGES} - {'second'
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
 _CHOSEN = re.compile(
-    r"\b(?:answers?|option|choice)\b[*_\s]*(?:(?:is|are|would be|must be|:|=)[\s:*]*)+(?:(?:option|choice)\b[\s:]*)?", re.IGNORECASE
+    r"\b(?:answers?|option|choice)\b[*_\s]*(?:(?:is|are|would be|must be|:|=)[\s:*]*)+(?:(?:option|choice)\b[\s:]*)?",
+    re.IGNORECASE,
 )
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
 
@@ -82,7 +91,9 @@ def _boxes(text: str) -> list[tuple[int, int, str | None]]:
         rest = text[box.end() :]
         if not rest.startswith("{"):
             unbraced = _UNBRACED.match(rest)
-            found.append((box.start(), box.end() + (unbraced.end() if unbraced else 0), unbraced[0] if unbraced else None))
+            found.append(
+                (box.start(), box.end() + (unbraced.end() if unbraced else 0), unbraced[0] if unbraced else None)
+            )
         elif (content := balanced(rest)) is None:
             found.append((box.start(), len(text), None))
         elif content.strip():
@@ -102,6 +113,19 @@ def _joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | 
     if None in contents:
         return None
     return contents[0] if len({*contents}) == 1 else ", ".join(map(str, contents))
+
+
+def boxed_answers(text: str) -> list[str]:
+    """What a text boxes: one answer, as ``final_answer`` has it, unless boxes before it neither join it nor lead to it."""
+    boxes = _boxes(text)
+    if not boxes:
+        return []
+    answer = _joined_boxes(text, boxes)
+    apart = []
+    for (_, end, content), (start, _, _) in zip(boxes, boxes[1:], strict=False):
+        if not _JOINT.fullmatch(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
+            apart.append(str(content))
+    return [*dict.fromkeys(apart), *([answer] if answer else [])]
 
 
 def _statement(rest: str) -> str | None:
@@ -252,6 +276,17 @@ def letters_of(choices: "list[str]") -> "tuple[list[str], dict[str, str]]":
 def _choice_with_text(content: str, texts: "dict[str, str]") -> str | None:
     fitting = [letter for letter, text in texts.items() if tidy(text).casefold() == tidy(content).casefold()]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def texts_of_json(truth: str) -> "list[str]":
+    """The texts of a JSON list of texts, ``["3", "4"]``; none for anything else, such as the interval [3, 4]."""
+    if not truth.lstrip().startswith('["'):
+        return []
+    try:
+        found = json.loads(truth)
+    except json.JSONDecodeError:
+        return []
+    return found if all(isinstance(one, str) and one.strip() for one in found) else []
 
 
 def stated_answer(truth: str) -> str:

@@ -97,5 +97,7 @@ def _same_piece(gold: Set, ours: Set, same: Callable[[Any, Any], bool]) -> bool:
         opened = (gold.left_open, gold.right_open) == (ours.left_open, ours.right_open)
         return opened and same(gold.start, ours.start) and same(gold.end, ours.end)
     if isinstance(gold, FiniteSet) and isinstance(ours, FiniteSet):
-        return len(gold) == len(ours) and all(same(*pair) for pair in zip(sorted(gold, key=float), sorted(ours, key=float), strict=True))
+        return len(gold) == len(ours) and all(
+            same(*pair) for pair in zip(sorted(gold, key=float), sorted(ours, key=float), strict=True)
+        )
     return False

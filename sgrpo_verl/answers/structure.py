@@ -8,7 +8,15 @@ import re
 from dataclasses import dataclass
 
 _TOKEN = re.compile(r"\\\{|\\\}|\\[A-Za-z]+|\\.|.", re.DOTALL)
-_OPENING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}", "\\langle": "\\rangle", "\\begin": "\\end", "\\lfloor": "\\rfloor"}
+_OPENING = {
+    "(": ")",
+    "[": "]",
+    "{": "}",
+    "\\{": "\\}",
+    "\\langle": "\\rangle",
+    "\\begin": "\\end",
+    "\\lfloor": "\\rfloor",
+}
 _CLOSING = {*_OPENING.values()}
 _OPENING = {*_OPENING, "\\lceil"}
 _CLOSING = {*_CLOSING, "\\rceil"}
