@@ -33,13 +33,14 @@ _CHARACTERS = re.compile(r"[\w\s+\-*/^=(),.\[\]{}|!&\\']*", re.ASCII)
 _UNREAD = re.compile(
     r"--|!!|\d ?_|\d \d|[A-Za-z]\d|\\frac ?\{ ?d"  # what latex2sympy takes for something else
     r"|\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp) ?(?!\()[^-+()]*(?:/|\\cdot|\\times|\*)"  # \sin x/2 is either
+    r"|[fghFGH] ?\^[^()]*\(|[A-Z\d}] ?\\times ?[A-Z]"  # an inverse or a power of f; a product of groups
     r"|(?<![\\A-Za-z])(?:[A-Za-z]{4,}|[A-Za-z]+ [A-Za-z]{2,}|[A-Za-z]{2,} [A-Za-z]"  # words
     r"|(?:erf|erfc|erfi|sgn|sign|lcm|gcd|det|tr|Re|Im|arg|deg|dim|ker|Res|Li|Ei|Si|Ci|adj|sup|inf|var|Var|Cov|curl|div)"
     r"(?![A-Za-z]))"
 )
 _NAME = re.compile(
     r"\\acute\{[^}]*\}|\\(?:begin|end)\{\w+\}|(?P<base>\\[A-Za-z]+|[A-Za-z])(?P<sub> ?_ ?(?:[A-Za-z\d]|\\[A-Za-z]+|\{[^{}]*\}))?"
-    r"(?P<primes> ?'+|\^\{?'+\}?)?"
+    r"(?P<primes> ?'+)?"
 )
 _TAKEN = re.compile(rf"acute\{{[^}}]*\}}|{'|'.join(sorted([*_GREEK, *_ACCENTS], key=len, reverse=True))}|[A-Za-z]")
 _DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")

@@ -26,7 +26,8 @@ from sgrpo_verl.answers.units import without_unit
 
 DIGITS = 60
 LONGEST_LIST = 8  # elements whose order may differ where each pair of them has to be compared
-_COMPARED_AS_TEXT = re.compile(r"\\[lcd]?dots|\.\.\.|:|\d_")
+# A series with dots, a ratio or a time, another base, a date.
+_COMPARED_AS_TEXT = re.compile(r"\\[lcd]?dots|\.\.\.|:|\d_|\d{4}-\d\d?-\d|\d/\d\d?/\d{4}")
 _MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]]")
 _LETTER = r"(?:\\(?!frac|sqrt|left)[A-Za-z]+ ?|[A-Za-z])(?:_ ?(?:\w|\{[^{}]*\}))?'*"
 _NAME = re.compile(
@@ -49,7 +50,8 @@ def _equal(gold: Shape, ours: Shape) -> bool:
     if kinds == {"text"}:
         return _same_text(gold.text, ours.text)
     if kinds <= {"list", "set"}:
-        return _same_elements(gold.parts, ours.parts) or _same_region(gold, ours)
+        same_elements = _joined_alike(gold, ours) and _same_elements(gold.parts, ours.parts)
+        return same_elements or ("set" not in kinds and _same_region(gold, ours))
     if kinds <= {"list", "brackets"} and _points(gold, ours):
         return _all_equal(gold.parts, ours.parts)
     if kinds == {"union"} and _same_elements(gold.parts, ours.parts):
@@ -151,6 +153,14 @@ def _points(gold: Shape, ours: Shape) -> bool:
     }
     plain = all(mark in (",", ";") for shape in (gold, ours) if shape.kind == "list" for mark in shape.marks)
     return plain and len(marks) == 1
+
+
+def _joined_alike(gold: Shape, ours: Shape) -> bool:
+    """Of numbers, "and" lists the same as "or"; of conditions it does not."""
+    words = [{*shape.marks} & {"and", "or"} for shape in (gold, ours) if shape.kind == "list"]
+    if len(words) < 2 or words[0] == words[1] or not all(words):
+        return True
+    return all(re.search(r"\d", part.text) and {*part.marks} <= {"="} for part in gold.parts if part.kind != "brackets")
 
 
 def _same_relation(gold: Shape, ours: Shape) -> bool:

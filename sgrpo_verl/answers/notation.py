@@ -100,7 +100,7 @@ _POWER_OF_TEN = r"(?P<mantissa>\d+(?:\.\d+)?|\.\d+)(?:\\times|\\cdot|\*)10\^\{?(
 _PLAIN_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _RATIO = rf"\\frac\{{(?P<above>[-+]?(?:{_PLAIN_NUMBER}))\}}\{{(?P<below>[-+]?(?:{_PLAIN_NUMBER}))\}}"
 _SLASH = rf"(?P<over>{_PLAIN_NUMBER})/(?P<under>{_PLAIN_NUMBER})"
-_MIXED = r"(?P<units>\d+)(?: |\+| and )?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
+_MIXED = r"(?P<units>\d+)(?: |\+)?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)(?:{_REPEATING}|{_POWER_OF_TEN}|{_RATIO}|{_SLASH}|{_MIXED}|(?P<plain>{_PLAIN_NUMBER}))"
 )
@@ -131,7 +131,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
         answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
     answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
     answer = _SYNONYM.sub(lambda found: _SYNONYMS[found[1]], answer)
-    answer = _braced_arguments(answer)
+    answer = _braced_arguments(re.sub(r" ?\^ ?\{? ?('+) ?\}?", r"\1", answer))
     for plain, latex in _PLAIN_SIGNS:
         answer = answer.replace(plain, latex)
     answer = _PLAIN_WORD.sub(lambda word: _PLAIN_WORDS[word[1].lower()], answer)

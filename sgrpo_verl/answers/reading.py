@@ -134,8 +134,8 @@ def _statement(rest: str) -> str | None:
     if formula := _FORMULA.match(rest):
         inner = next(group for group in formula.groups() if group is not None)
         after = _first_sentence(rest[formula.end() :])
-        if not _FORMULA.search(after) and not re.search(r"\d", after):
-            return _right_side(inner)
+        if not _FORMULA.search(after) and not re.search(r"\d", after) and not _says_more(after):
+            return inner.strip().rstrip(".,;")
         return _first_sentence(rest)
     sentence = _first_sentence(rest)
     run = _RUN.match(sentence)
