@@ -114,8 +114,8 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
 
     The tags are found by their tokens, or by their text where they merged with their neighbours. Nothing is encoded
     again: positions always fall between two sampled tokens. A prompt that ends on a closed thought (a chat template
-    that switches thinking off) leaves only an answer, and so does an empty closing tag. What stands before the opening tag is no part of the thought,
-    unless the prompt has opened it.
+    that switches thinking off) leaves only an answer, and so does an empty closing tag. What stands before the
+    opening tag is no part of the thought, unless the prompt has opened it.
     """
     prompt_end = form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip()
     if prompt_end.endswith(form.think_end):

@@ -1,7 +1,7 @@
 r"""Reads one expression with latex2sympy (math-verify's parser), whole or not at all.
 
-What is not read whole is not read. latex2sympy skips what it does not need: the prime of f', the base of 101_2, degrees,
-what is behind an approximation. So each number of the text is given to it as a prime of its own, and each name that it
+What is not read whole is not read. latex2sympy skips what it does not need: the prime of f', the base of 101_2,
+degrees, what is behind an approximation. So each number of the text is given to it as a prime of its own, and each name that it
 would change as one that it does not; all of them must be in what it returns. Signs that it knows nothing of, words, and
 whatever else is not listed here make the text unread.
 """
@@ -17,16 +17,15 @@ from sympy.core.function import AppliedUndef
 
 _CONFIG = ConversionConfig(lowercase_symbols=False)
 FIRST_PRIME = 10_007  # beyond the numbers that latex2sympy puts in itself
-_GREEK = (
-    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma tau "
-    "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar pi"
-).split()
-_ACCENTS = "bar vec hat tilde dot".split()
-_FUNCTIONS = (
-    "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan log ln exp max min sqrt frac binom sum prod"
-).split()
-_SIGNS = "times cdot div infty lfloor rfloor lceil rceil begin end circ overline".split()
-_KNOWN = {*_GREEK, *_ACCENTS, *_FUNCTIONS, *_SIGNS}
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho varrho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar pi"
+)
+_FUNCTIONS = "sin cos tan cot sec csc sinh cosh tanh arcsin arccos arctan log ln exp max min sqrt frac binom sum prod"
+_SIGNS = "times cdot div infty lfloor rfloor lceil rceil begin end circ overline"
+_GREEK = frozenset(_GREEK_NAMES.split())
+_ACCENTS = frozenset(("bar", "vec", "hat", "tilde", "dot"))
+_KNOWN = {*_GREEK, *_ACCENTS, *_FUNCTIONS.split(), *_SIGNS.split()}
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _MATRIX = re.compile(r"\\(?:begin|end)\{[pbv]?matrix\}")
 _CHARACTERS = re.compile(r"[\w\s+\-*/^=(),.\[\]{}|!&\\']*", re.ASCII)
@@ -35,14 +34,14 @@ _UNREAD = re.compile(
     r"|\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp) ?(?!\()[^-+()]*(?:/|\\cdot|\\times|\*)"  # \sin x/2 is either
     r"|[fghFGH] ?\^[^()]*\(|[A-Z\d}] ?\\times ?[A-Z]"  # an inverse or a power of f; a product of groups
     r"|(?<![\\A-Za-z])(?:[A-Za-z]{4,}|[A-Za-z]+ [A-Za-z]{2,}|[A-Za-z]{2,} [A-Za-z]"  # words
-    r"|(?:erf|erfc|erfi|sgn|sign|lcm|gcd|det|tr|Re|Im|arg|deg|dim|ker|Res|Li|Ei|Si|Ci|adj|sup|inf|var|Var|Cov|curl|div)"
+    r"|(?:erfc?|erfi|sgn|sign|lcm|gcd|det|tr|Re|Im|arg|deg|dim|ker|Res|Li|Ei|Si|Ci|adj|sup|inf|[vV]ar|Cov|curl|div)"
     r"(?![A-Za-z]))"
 )
 _NAME = re.compile(
     r"\\acute\{[^}]*\}|\\(?:begin|end)\{\w+\}|(?P<base>\\[A-Za-z]+|[A-Za-z])(?P<sub> ?_ ?(?:[A-Za-z\d]|\\[A-Za-z]+|\{[^{}]*\}))?"
     r"(?P<primes> ?'+)?"
 )
-_TAKEN = re.compile(rf"acute\{{[^}}]*\}}|{'|'.join(sorted([*_GREEK, *_ACCENTS], key=len, reverse=True))}|[A-Za-z]")
+_TAKEN = re.compile(rf"acute\{{[^}}]*\}}|{'|'.join(sorted(_GREEK | _ACCENTS, key=len, reverse=True))}|[A-Za-z]")
 _DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")
 _DEGREES = re.compile(r"(\d+|\\frac\{\d+\}\{\d+\}) ?\^ ?\{? ?\\circ ?\}?")
 _MIXED = re.compile(r"(?<![\w.}^])(\d+) ?\\frac\{(\d+)\}\{(\d+)\}")
@@ -67,7 +66,7 @@ def expression(text: str) -> Any:
         raise Unread(text)
     latex = _prepared(text)
     found = [name[0] for name in _NAME.finditer(latex) if _is_name(name)]
-    if "'" in (left := _NAME.sub("", latex)) or "\\circ" in latex:
+    if "'" in _NAME.sub("", latex) or "\\circ" in latex:
         raise Unread(text)
     names = {*_TAKEN.findall(" ".join(found))}
     numbers: list[int] = []
@@ -115,7 +114,7 @@ def _as_name(found: re.Match[str]) -> str:
 
 
 def _is_name(found: re.Match[str]) -> bool:
-    return not found[0].startswith("\\") or found[0].startswith("\\acute") or found[0][1:] in (*_GREEK, *_ACCENTS)
+    return not found[0].startswith("\\") or found[0].startswith("\\acute") or found[0][1:] in _GREEK | _ACCENTS
 
 
 def _names_in(value: Any) -> set[str]:

@@ -77,8 +77,8 @@ def _without_name(gold: Shape, ours: Shape) -> tuple[Shape, Shape]:
 
 
 def _assignment(shape: Shape) -> tuple[str, Shape] | None:
-    r"""The name and the value of ``x = 5``, ``f(x) = 2x = x + x``, ``(x, y) = (1, 2)`` or ``x \in A``; None if it is none."""
-    if shape.kind != "relation" or not set(shape.marks) in ({"="}, {"\\in"}) or shape.marks.count("\\in") > 1:
+    r"""The name and the value of ``x = 5``, ``f(x) = 2x``, ``(x, y) = (1, 2)`` or ``x \in A``; None if it is none."""
+    if shape.kind != "relation" or (set(shape.marks) != {"="} and shape.marks != ("\\in",)):
         return None
     first, *others = shape.parts
     if len(others) == 1 and shape.marks == ("=",) and _is_name(others[0]) and not _is_name(first):
@@ -148,10 +148,11 @@ def _plain(value: sympy.Expr) -> sympy.Expr:
 
 def _points(gold: Shape, ours: Shape) -> bool:
     """Whether two pieces can be the same point or interval: (2, 3) and "2, 3", but neither [2, 3] nor [2, 3)."""
+    both = (gold, ours)
     marks = {
         shape.marks if shape.kind == "brackets" and len(shape.parts) == 2 else ("(", ")") for shape in (gold, ours)
     }
-    plain = all(mark in (",", ";") for shape in (gold, ours) if shape.kind == "list" for mark in shape.marks)
+    plain = all(mark in (",", ";") for shape in both if shape.kind == "list" for mark in shape.marks)
     return plain and len(marks) == 1
 
 

@@ -105,7 +105,7 @@ _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)(?:{_REPEATING}|{_POWER_OF_TEN}|{_RATIO}|{_SLASH}|{_MIXED}|(?P<plain>{_PLAIN_NUMBER}))"
 )
 # Words of up to three letters that are no names, as AB and ab are.
-_SHORT_WORDS = frozenset("yes no odd all one two six ten dne nan red day".split())
+_SHORT_WORDS = frozenset(("yes", "no", "odd", "all", "one", "two", "six", "ten", "dne"))
 _MIXED_IN_PLAIN_TEXT = re.compile(r"(?<![\d.,/^])(\d+) (\d+)/(\d+)(?![\d./])")
 
 
@@ -232,7 +232,7 @@ def _spelled_out(found: re.Match[str]) -> str:
 
 
 def _braced_arguments(text: str) -> str:
-    r"""``\frac12``, ``\frac{\sqrt2}3``, ``\sqrt2`` with each argument in braces. "\sqrt 12" is left: TeX and people differ."""
+    r"""``\frac12``, ``\frac{\sqrt2}3``, ``\sqrt2`` with each argument in braces; in "\sqrt 12", people differ from TeX."""
     start = 0
     while found := _TAKES_ARGUMENTS.search(text, start):
         end, arguments = found.end(), []

@@ -8,9 +8,10 @@ for the whole: of "The answer is 3/4" the answer is 3/4, and neither 3 nor 4. An
 
 import json
 import re
+from itertools import pairwise
 
 from sgrpo_verl.answers.notation import balanced, tidy
-from sgrpo_verl.answers.units import HEDGES, NUMBER_WORDS
+from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS
 
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
@@ -48,12 +49,12 @@ _ASIDE = re.compile(
 )
 _DOUBTED = r"and a |or |maybe |perhaps |possibly "
 _COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
-_NUMBERED = sorted({*NUMBER_WORDS} - {"second"})
+_NUMBERED = sorted(NUMBER_WORDS)
 _CHANGED = re.compile(rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(_NUMBERED)})\b)", re.IGNORECASE)
 _CHANGED_RESULT = re.compile(
     rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(one for one in _NUMBERED if one not in _COUNTED)})\b)", re.IGNORECASE
 )
-_MORE = re.compile(rf"\b(?:{'|'.join(sorted({*NUMBER_WORDS, *HEDGES} - {'second', 'this', 'was'}))})\b", re.IGNORECASE)
+_MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
 _CHOSEN = re.compile(
@@ -116,13 +117,13 @@ def _joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | 
 
 
 def boxed_answers(text: str) -> list[str]:
-    """What a text boxes: one answer, as ``final_answer`` has it, unless boxes before it neither join it nor lead to it."""
+    """What a text boxes: one answer, as ``final_answer`` has it, and boxes that neither join it nor lead to it."""
     boxes = _boxes(text)
     if not boxes:
         return []
     answer = _joined_boxes(text, boxes)
     apart = []
-    for (_, end, content), (start, _, _) in zip(boxes, boxes[1:], strict=False):
+    for (_, end, content), (start, _, _) in pairwise(boxes):
         if not _JOINT.fullmatch(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
             apart.append(str(content))
     return [*dict.fromkeys(apart), *([answer] if answer else [])]
@@ -257,8 +258,9 @@ def _choice_in(content: str, letters: "list[str]", flags: int = 0, alone: bool =
     if not found:
         return None
     rest = content[found.end() :]
-    another = rf"[\s)*\]}}$.,;/&+]*(?:\b(?:and|or|not|nor)\b|(?:[,;/&+]|\s)[\s(*\[{{$]*{one})"
-    if re.match(another, rest) or re.match(r"[\s)*\]}$]*[=<>^+\-*/\\](?![\])*])", rest.replace("**", "")):
+    close, open_ = r"[ )*\]}$\\]*", r"[ (*\[{$\\]*"
+    another = rf"{close}(?:,? ?(?:\\text\{{ ?)?\b(?:and|or|not|nor|to|through)\b|\?|(?:[,;/&+–-]|\\&| ){open_}{one})"
+    if re.match(another, rest) or re.match(r"[ )*\]}$]*[=<>^+*/\\-](?![\])*])", rest.replace("**", "")):
         return None
     if alone and not re.fullmatch(r"[\s).*\]}$]*", rest):
         return None

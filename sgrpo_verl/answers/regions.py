@@ -40,7 +40,9 @@ def same_region(gold: tuple[str | None, Set], ours: tuple[str | None, Set], same
     if None not in (gold[0], ours[0]) and gold[0] != ours[0]:
         return False
     pieces = [_pieces(one) for _, one in (gold, ours)]
-    return len(pieces[0]) == len(pieces[1]) and all(_same_piece(*pair, same) for pair in zip(*pieces, strict=True))
+    return len(pieces[0]) == len(pieces[1]) and all(
+        _same_piece(one, other, same) for one, other in zip(*pieces, strict=True)
+    )
 
 
 def _of_relation(shape: Shape) -> tuple[str, Set]:
@@ -97,7 +99,6 @@ def _same_piece(gold: Set, ours: Set, same: Callable[[Any, Any], bool]) -> bool:
         opened = (gold.left_open, gold.right_open) == (ours.left_open, ours.right_open)
         return opened and same(gold.start, ours.start) and same(gold.end, ours.end)
     if isinstance(gold, FiniteSet) and isinstance(ours, FiniteSet):
-        return len(gold) == len(ours) and all(
-            same(*pair) for pair in zip(sorted(gold, key=float), sorted(ours, key=float), strict=True)
-        )
+        pairs = zip(sorted(gold, key=float), sorted(ours, key=float), strict=False)
+        return len(gold) == len(ours) and all(same(*pair) for pair in pairs)
     return False

@@ -8,18 +8,8 @@ import re
 from dataclasses import dataclass
 
 _TOKEN = re.compile(r"\\\{|\\\}|\\[A-Za-z]+|\\.|.", re.DOTALL)
-_OPENING = {
-    "(": ")",
-    "[": "]",
-    "{": "}",
-    "\\{": "\\}",
-    "\\langle": "\\rangle",
-    "\\begin": "\\end",
-    "\\lfloor": "\\rfloor",
-}
-_CLOSING = {*_OPENING.values()}
-_OPENING = {*_OPENING, "\\lceil"}
-_CLOSING = {*_CLOSING, "\\rceil"}
+_OPENING = {"(", "[", "{", "\\{", "\\langle", "\\begin", "\\lfloor", "\\lceil"}
+_CLOSING = {")", "]", "}", "\\}", "\\rangle", "\\end", "\\rfloor", "\\rceil"}
 _RELATIONS = {"=", "<", ">", "\\leq", "\\geq", "\\neq", "\\in"}
 _PAIRS = {("(", ")"), ("[", "]"), ("[", ")"), ("(", "]"), ("\\{", "\\}"), ("\\langle", "\\rangle")}
 _JOINED = re.compile(r"(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])")
@@ -107,7 +97,7 @@ def _split(text: str, marks: set[str]) -> tuple[list[str], list[str]]:
 
 def _without_doubled(pieces: list[str], marks: list[str]) -> tuple[list[str], list[str]]:
     """Of ", and" the word counts."""
-    kept, signs = pieces[:1], []
+    kept, signs = pieces[:1], list[str]()
     for piece, mark in zip(pieces[1:], marks, strict=True):
         if signs and signs[-1] == "," and mark in ("and", "or") and not kept[-1].strip():
             kept[-1], signs[-1] = piece, mark

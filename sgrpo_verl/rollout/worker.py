@@ -49,8 +49,8 @@ class SerialGroupWorker(_StockWorker):
         }
         if in_pieces(self.tokenizer, self.settings.think_end):
             logger.warning(
-                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which does not encode it as such: "
-                "in the exit prompt it is %d pieces, unlike in what the model writes",
+                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which cannot encode it as such: in the "
+                "exit prompt it is %d pieces, unlike in what the model writes",
                 self.settings.think_end,
                 len(self.form.think_end_ids),
             )

@@ -253,6 +253,8 @@ def _leaves(node, prefix=""):
 @pytest.mark.parametrize("setting", [N, "data.max_response_length"])
 def test_what_everything_is_reckoned_from_must_be_given(compose_config, setting, value):
     config = compose_config(SGRPO, f"{setting}={value}")
-    with pytest.raises(ValueError, match=rf"^{re.escape(setting)}={value}: must be a whole number of at least 1, ") as error:
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(setting)}={value}: must be a whole number of at least 1, "
+    ) as error:
         complete(config)
     assert "\n" not in str(error.value)

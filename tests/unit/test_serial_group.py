@@ -162,7 +162,7 @@ class TestTags:
         assert self.span([20, 1, 2, 21, *CLOSE]) == (0, 4, 6, True), "one inside the thought opens nothing"
 
     def test_what_stands_before_the_opening_tag_is_no_thought(self):
-        """"Sure. <think>…": the thought starts behind the tag, unless the prompt has opened it."""
+        """ "Sure. <think>…": the thought starts behind the tag, unless the prompt has opened it."""
         assert self.span([20, 4, 1, 2, 21, 22, *CLOSE, 23]) == (4, 6, 8, True)
         assert self.span([20, 21, 5, 3, 22, *CLOSE, 23]) == (4, 5, 7, True)
         assert self.span([20, 4, 1, 2, 21, 22]) == (4, 6, 6, False), "never closed"
