@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sgrpo_verl.answers.comparing import equal
-from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer
+from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer, texts_of_json
 from sgrpo_verl.settings.config import THINK_END
 
 ANSWER_ALONE = "sgrpo_answer_alone"  # key of extra_info: what is scored is an answer, without the thought before it
@@ -29,19 +29,21 @@ def compute_score(
     Args:
         data_source: named in errors.
         solution_str: the response, or its answer.
-        ground_truth: a text or a number, or a list, tuple or array of them, of which any is right.
+        ground_truth: a text or a number, or a list, tuple or array of them, of which any is right; a text that is a
+            list of texts in JSON (``["3", "4"]``) is that list.
         extra_info: where ``choices`` in it is not empty, the problem is a multiple choice: the letters ("ABCD" or a
             list of them), or the texts of the choices. The truth is then a letter, or the text of one choice.
-        think_end: what closes a thought.
+        think_end: what closes a thought; empty: the whole response is the answer.
 
     Raises:
         ValueError: the ground truth cannot be one (None, a bool, an empty text, a dict, a letter that is no choice).
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
     truths = acceptable_answers(ground_truth, data_source)
-    text = str(solution_str)
-    alone = (extra_info or {}).get(ANSWER_ALONE, False)
-    answer = text.replace(think_end, "") if alone else text.split(think_end, 1)[-1]
+    answer = str(solution_str)
+    if think_end:
+        alone = (extra_info or {}).get(ANSWER_ALONE, False)
+        answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]
     if choices := choices_of((extra_info or {}).get("choices")):
         return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])
     found = final_answer(answer)
@@ -56,6 +58,8 @@ def acceptable_answers(ground_truth: Any, data_source: str) -> list[str]:
     """
     if hasattr(ground_truth, "tolist"):  # numpy's arrays and scalars, which parquet gives back
         ground_truth = ground_truth.tolist()
+    if isinstance(ground_truth, str):
+        ground_truth = texts_of_json(ground_truth) or ground_truth
     truths = list(ground_truth) if isinstance(ground_truth, list | tuple | set) else [ground_truth]
     if not truths or not all(_can_be_a_truth(truth) for truth in truths):
         raise ValueError(

@@ -4,7 +4,8 @@
 
 ``FOLDER`` holds ``math500.jsonl``, ``gsm8k_test.jsonl`` and ``aime24.jsonl``, each line with an answer and a solution.
 Three scorers judge the same pairs in one run: ours, math-verify's ``verify(parse(truth), parse(text))`` on the
-whole text, and verl's ``reward_score/math_verify.py``.
+whole text, and verl's ``reward_score/math_verify.py``. They also judge the hard pairs beside this file, kind by kind;
+without ``FOLDER``, only those.
 """
 
 import json
@@ -25,6 +26,7 @@ from sgrpo_verl.answers.notation import balanced
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.files import write_whole
 
+HARD = ("hard_first", "hard_whole")
 FILES = {"MATH-500": "math500.jsonl", "GSM8K": "gsm8k_test.jsonl", "AIME24": "aime24.jsonl"}
 console = Console()
 
@@ -95,6 +97,15 @@ def pairs(folder: Path) -> Iterator[Pair]:
                     yield Pair(benchmark, form, kind, text, truth)
 
 
+def hard_pairs() -> Iterator[Pair]:
+    """Our own: those that our first rules were written with, and those of what was not read whole."""
+    for name in HARD:
+        for line in (Path(__file__).parent / f"{name}.jsonl").read_text().splitlines():
+            row = json.loads(line)
+            kind = "own" if row["right"] else "hard"
+            yield Pair(name.replace("_", " "), row["kind"], kind, row["response"], row["truth"])
+
+
 def ours(text: str, truth: str) -> bool:
     return bool(compute_score("benchmark", text, truth))
 
@@ -129,43 +140,51 @@ def table(every: list[Pair], verdicts: dict[str, list[bool]]) -> str:
         "| --- | --- | --- | --- |" + " --- |" * len(verdicts),
     ]
     groups = dict.fromkeys((pair.benchmark, pair.form) for pair in every)
-    for benchmark, form in [*groups, ("all", "all")]:
+    whole = dict.fromkeys((pair.benchmark, "all") for pair in every)
+    for benchmark, form in [*groups, *whole, ("all", "all")]:
         chosen = [
             index
             for index, pair in enumerate(every)
-            if benchmark == "all" or (pair.benchmark, pair.form) == (benchmark, form)
+            if benchmark in ("all", pair.benchmark) and form in ("all", pair.form)
         ]
         right = [index for index in chosen if every[index].right]
         wrong = [index for index in chosen if not every[index].right]
         cells = [
-            f"{sum(found[index] for index in right) / len(right):.1%}, {sum(found[index] for index in wrong)}"
+            f"{_share(sum(found[index] for index in right), len(right))}, {sum(found[index] for index in wrong)}"
             for found in verdicts.values()
         ]
         lines.append(f"| {benchmark} | {form} | {len(right)} | {len(wrong)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def _share(found: int, every: int) -> str:
+    return f"{found / every:.1%}" if every else "–"
+
+
 def main(
-    benchmarks: Annotated[Path, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of the test sets.")],
-    out: Annotated[Path, typer.Option(help="Folder for table.md and mistakes.jsonl.")] = Path("outputs/answers"),
+    benchmarks: Annotated[Path | None, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of the test sets.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the mistakes.")] = Path("outputs/answers"),
     only_ours: Annotated[bool, typer.Option("--only-ours", help="Without math-verify and verl.")] = False,
 ) -> None:
-    """Judge every pair with every scorer; print and write the table, and every mistake of ours."""
-    every = list(pairs(benchmarks))
-    console.print(f"{len(every)} pairs: {dict(Counter(pair.kind for pair in every))}")
-    scorers = {"ours": ours} if only_ours else {"ours": ours, "math-verify": math_verify, "verl": verls}
-    verdicts = {name: judge(scorer, every, name) for name, scorer in scorers.items()}
+    """Judge every pair with every scorer; print and write a table of the hard pairs and one of the test sets."""
     out.mkdir(parents=True, exist_ok=True)
-    mistakes = [
-        {"scorer": name, "said": said, **vars(pair)}
-        for name, found in verdicts.items()
-        for pair, said in zip(every, found, strict=True)
-        if said != pair.right
-    ]
-    write_whole(out / "mistakes.jsonl", "".join(json.dumps(mistake) + "\n" for mistake in mistakes))
-    text = table(every, verdicts)
-    write_whole(out / "table.md", text + "\n")
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    scorers = {"ours": ours} if only_ours else {"ours": ours, "math-verify": math_verify, "verl": verls}
+    tables = {"hard": list(hard_pairs())}
+    if benchmarks:
+        tables["benchmarks"] = list(pairs(benchmarks))
+    for name, every in tables.items():
+        console.print(f"{len(every)} pairs: {dict(Counter(pair.kind for pair in every))}")
+        verdicts = {scorer: judge(judging, every, scorer) for scorer, judging in scorers.items()}
+        mistakes = [
+            {"scorer": scorer, "said": said, **vars(pair)}
+            for scorer, found in verdicts.items()
+            for pair, said in zip(every, found, strict=True)
+            if said != pair.right
+        ]
+        write_whole(out / f"{name}_mistakes.jsonl", "".join(json.dumps(mistake) + "\n" for mistake in mistakes))
+        text = table(every, verdicts)
+        write_whole(out / f"{name}.md", text + "\n")
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

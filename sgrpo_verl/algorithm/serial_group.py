@@ -30,7 +30,7 @@ class ThoughtFormat:
     @classmethod
     def of(cls, tokenizer: Any, think_start: str, think_end: str, eos_ids: frozenset[int]) -> "ThoughtFormat":
         """The format as a Hugging Face tokenizer writes it."""
-        start_ids, end_ids = (tokenizer.encode(text, add_special_tokens=False) for text in (think_start, think_end))
+        start_ids, end_ids = (encode(tokenizer, text, text) for text in (think_start, think_end))
         return cls(think_start, think_end, start_ids, end_ids, eos_ids, tokenizer.decode)
 
     def without_end(self, token_ids: Sequence[int]) -> list[int]:
@@ -39,6 +39,33 @@ class ThoughtFormat:
         while end and token_ids[end - 1] in self.eos_ids:
             end -= 1
         return list(token_ids[:end])
+
+
+def encode(tokenizer: Any, text: str, tag: str) -> list[int]:
+    """A text's tokens, in which ``tag`` is one token if the tokenizer has one for it, also where it reads no such text.
+
+    Some tokenizers keep their special tokens out of what they encode, and make pieces of them.
+    """
+    token_ids = list(tokenizer.encode(text, add_special_tokens=False))
+    token = special_token(tokenizer, tag)
+    if token is None or token in token_ids or tag not in text:
+        return token_ids
+    parts = [tokenizer.encode(part, add_special_tokens=False) if part else [] for part in text.split(tag)]
+    return [one for number, part in enumerate(parts) for one in ([token, *part] if number else part)]
+
+
+def special_token(tokenizer: Any, tag: str) -> int | None:
+    """The one token that a text is to a tokenizer, or None."""
+    find = getattr(tokenizer, "convert_tokens_to_ids", None)
+    token = find(tag) if find and tag else None
+    known = isinstance(token, int) and token != getattr(tokenizer, "unk_token_id", None)
+    return token if known and tokenizer.decode([token]).strip() == tag else None
+
+
+def in_pieces(tokenizer: Any, tag: str) -> bool:
+    """Whether a tokenizer has ``tag`` as a token of its own, and yet it is encoded in pieces."""
+    known = {*getattr(tokenizer, "all_special_tokens", ()), *getattr(tokenizer, "get_added_vocab", dict)()}
+    return tag in known and len(encode(tokenizer, tag, tag)) > 1
 
 
 def eos_ids(tokenizer: Any, generation_config: Any) -> frozenset[int]:
@@ -87,13 +114,16 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
 
     The tags are found by their tokens, or by their text where they merged with their neighbours. Nothing is encoded
     again: positions always fall between two sampled tokens. A prompt that ends on a closed thought (a chat template
-    that switches thinking off) leaves only an answer.
+    that switches thinking off) leaves only an answer, and so does an empty closing tag. What stands before the
+    opening tag is no part of the thought, unless the prompt has opened it.
     """
-    if form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip().endswith(form.think_end):
+    prompt_end = form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip()
+    if prompt_end.endswith(form.think_end):
         return ThoughtSpan(0, 0, 0, closed=True)
     response = list(response_ids)
     end, answer_start, closed = _find_end(response, form)
-    start = min(_find_start(response[:end], form), end)
+    opened = bool(form.think_start) and prompt_end.endswith(form.think_start)
+    start = min(_find_start(response[:end], form, opened), end)
     if not form.decode(response[start:end]).strip():
         start = end
     return ThoughtSpan(start, end, answer_start, closed)
@@ -102,18 +132,22 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
 def _find_end(response: list[int], form: ThoughtFormat) -> tuple[int, int, bool]:
     """Where the thought ends, where the answer starts, and whether the thought is closed."""
     closing = list(form.think_end_ids)
-    for start in range(len(response) - len(closing) + 1):
-        if response[start : start + len(closing)] == closing:
-            return start, start + len(closing), True
-    if form.think_end in (text := form.decode(response)):
-        return *_find_in_text(response, text.index(form.think_end), form.think_end, form.decode), True
+    starts = range(len(response) - len(closing) + 1)
+    start = next((start for start in starts if response[start : start + len(closing)] == closing), None)
+    before = response if start is None else response[:start]
+    if form.think_end in (text := form.decode(before)):  # merged with its neighbours, and the first one counts
+        return *_find_in_text(before, text.index(form.think_end), form.think_end, form.decode), True
+    if start is not None:
+        return start, start + len(closing), True
     return len(form.without_end(response)), len(response), False
 
 
-def _find_start(thought: list[int], form: ThoughtFormat) -> int:
-    """The tokens of the opening tag that a thought starts with, white space before it included; 0 if it has none."""
-    opening = list(form.think_start_ids)
-    if not opening or not form.decode(thought).lstrip().startswith(form.think_start):
+def _find_start(thought: list[int], form: ThoughtFormat, opened: bool) -> int:
+    """The tokens up to the end of the opening tag, what precedes it included; 0 if there is none."""
+    text = form.decode(thought)
+    at = text.find(form.think_start) if form.think_start else -1
+    inside = at > 0 and text[at - 1].isalnum()  # a word goes on into it: a thought that speaks of the tag
+    if at < 0 or inside or (opened and text[:at].strip()):
         return 0
     counts = range(len(thought) + 1)
     return bisect_left(counts, True, key=lambda count: form.think_start in form.decode(thought[:count]))

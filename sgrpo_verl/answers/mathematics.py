@@ -1,138 +1,231 @@
-r"""Whether two answers are the same mathematics, exactly: math-verify reads them, sympy compares them.
+r"""Whether two answers are the same mathematics, exactly: taken apart by ``structure``, then compared piece by piece.
 
 ``python -m sgrpo_verl.answers.mathematics BYTES`` answers a line of JSON ``[answer, truth]`` with ``equal`` or
 ``different``, within so much address space; see ``checker``.
 
-math-verify's own comparison rounds: 0.333333 is 1/3 to it, and 1/2^98 is 1/2^99. Here numbers are rationals or exact
-expressions, and two constants are equal if they agree in 50 digits relative to their size. What has a structure is
-compared element by element; relations are left to math-verify.
+Pieces are equal as normalized texts, or as expressions that were read whole (``expressions``). Numbers are rationals or
+exact expressions, and two constants are equal if they agree in 50 digits relative to their size. (math-verify's own
+comparison rounds: 0.333333 is 1/3 to it, and 1/2^98 is 1/2^99.)
 """
 
 import json
 import os
 import re
 import sys
-from itertools import permutations
+from collections.abc import Sequence
 from typing import Any
 
 import sympy
-from latex2sympy2_extended.logic import And
-from latex2sympy2_extended.sets import FiniteSet as UnsortedSet
-from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse, verify
-from sympy import Basic, Eq, FiniteSet, Interval, MatrixBase, Symbol, Tuple
-from sympy.core.relational import Relational
+from sympy import MatrixBase, Symbol
+
+from sgrpo_verl.answers.expressions import Unread, expression
+from sgrpo_verl.answers.notation import exact, squeezed
+from sgrpo_verl.answers.regions import region, same_region
+from sgrpo_verl.answers.structure import Shape, read
+from sgrpo_verl.answers.units import without_unit
 
 DIGITS = 60
-LONGEST_SET = 8  # elements tried in every order, where a set's own order does not help
-_EXTRACTION = (LatexExtractionConfig(boxed_match_priority=0), ExprExtractionConfig())
-_DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")
-_PARENTHESES = re.compile(r"\((.*)\)", re.DOTALL)
+LONGEST_LIST = 8  # elements whose order may differ where each pair of them has to be compared
+# A series with dots, a ratio or a time, another base, a date.
+_COMPARED_AS_TEXT = re.compile(r"\\[lcd]?dots|\.\.\.|:|\d_|\d{4}-\d\d?-\d|\d/\d\d?/\d{4}")
+_MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]]")
+_LETTER = r"(?:\\(?!frac|sqrt|left)[A-Za-z]+ ?|[A-Za-z])(?:_ ?(?:\w|\{[^{}]*\}))?'*"
+_NAME = re.compile(
+    rf"{_LETTER}|{_LETTER}\((?:{_LETTER}|\d+)(?:, ?(?:{_LETTER}|\d+))*\)|[fghFGHP]'*\([^=<>]*\)|\\angle ?[A-Z]{{1,3}}"
+    r"|[A-Z][a-z]+|[a-z]{5,}"
+)
+_UNNAMED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp|infty|pi)(?![A-Za-z])|[ei]")
 
 
 def same(answer: str, truth: str) -> bool:
-    """Whether two tidy answers (``notation.tidy``) are equal; what cannot be read is equal to nothing."""
-    if _braces_for_parentheses(answer, truth):
-        return False
-    ours, gold = _read(answer), _read(truth)
-    if ours is None or gold is None:
-        return False
-    if not isinstance(gold, Relational | And) and not isinstance(ours, Relational | And):
-        gold, ours = _as_ordered(gold, truth, answer), _as_ordered(ours, answer, truth)
-    return _equal(gold, ours)
+    """Whether two tidy answers (``notation.tidy``) are equal; what cannot be read is equal to its own text only."""
+    return _equal(read(truth), read(answer))
 
 
-def _read(answer: str) -> Any:
-    """What math-verify reads, decimals as the rationals that they are; None if it reads nothing."""
-    decimals = _DECIMAL.sub(lambda found: f"\\frac{{{int(found[1] + found[2])}}}{{1{'0' * len(found[2])}}}", answer)
-    latex = re.sub(r"(?<=\d)i(?![A-Za-z])", " i", decimals)
-    found = parse(f"\\boxed{{{latex}}}", extraction_config=_EXTRACTION, parsing_timeout=None)
-    return next((one for one in found if isinstance(one, Basic | MatrixBase)), None)
-
-
-def _braces_for_parentheses(answer: str, truth: str) -> bool:
-    """A set where a point or an interval is asked for, or the other way round: math-verify takes (2, 3) for {2, 3}."""
-    shapes = {text.lstrip()[:2] for text in (answer, truth)}
-    opened = {"{" if shape.startswith("\\{") else shape[:1] for shape in shapes}
-    return "{" in opened and bool(opened & {"(", "["})
-
-
-def _as_ordered(value: Any, text: str, other: str) -> Any:
-    """A bare list beside a point keeps its order; so does a point, which math-verify reads as an open interval."""
-    point = _PARENTHESES.fullmatch(text.strip())
-    if isinstance(value, Interval) and point and value.left_open and value.right_open:
-        return Tuple(value.start, value.end)
-    if isinstance(value, UnsortedSet) and not text.lstrip().startswith("\\{") and _PARENTHESES.fullmatch(other.strip()):
-        return Tuple(*value._unsorted_args)
-    return value
-
-
-def _equal(gold: Any, ours: Any) -> bool:
+def _equal(gold: Shape, ours: Shape) -> bool:
+    if squeezed(gold.text) == squeezed(ours.text):
+        return True
     gold, ours = _without_name(gold, ours)
-    if isinstance(gold, MatrixBase) or isinstance(ours, MatrixBase):
-        shapes = [value.shape for value in (gold, ours) if isinstance(value, MatrixBase)]
-        return len(shapes) == 2 and shapes[0] == shapes[1] and _all_equal(gold.flat(), ours.flat())
-    if isinstance(gold, Tuple) and isinstance(ours, Tuple):
-        return len(gold) == len(ours) and _all_equal(gold.args, ours.args)
-    if isinstance(gold, FiniteSet) and isinstance(ours, FiniteSet):
-        return _same_elements(list(gold.args), list(ours.args))
-    if isinstance(gold, Interval) and isinstance(ours, Interval):
-        ends = (gold.left_open, gold.right_open) == (ours.left_open, ours.right_open)
-        return ends and _all_equal((gold.start, gold.end), (ours.start, ours.end))
-    if _is_expression(gold) and _is_expression(ours):
-        return _same_value(gold, ours)
-    return bool(verify(gold, ours, timeout_seconds=None, allow_set_relation_comp=True))
+    kinds = {gold.kind, ours.kind}
+    if kinds == {"text"}:
+        return _same_text(gold.text, ours.text)
+    if kinds <= {"list", "set"}:
+        same_elements = _joined_alike(gold, ours) and _same_elements(gold.parts, ours.parts)
+        return same_elements or ("set" not in kinds and _same_region(gold, ours))
+    if kinds <= {"list", "brackets"} and _points(gold, ours):
+        return _all_equal(gold.parts, ours.parts)
+    if kinds == {"union"} and _same_elements(gold.parts, ours.parts):
+        return True
+    if kinds == {"relation"} and _same_relation(gold, ours):
+        return True
+    return kinds != {"brackets"} and _same_region(gold, ours)
 
 
-def _without_name(gold: Any, ours: Any) -> tuple[Any, Any]:
+def _without_name(gold: Shape, ours: Shape) -> tuple[Shape, Shape]:
     """``x = 5`` beside ``5`` is 5, and two equations for the same name are compared by what they say of it."""
-    if isinstance(gold, Eq) and isinstance(ours, Eq):
-        return (gold.rhs, ours.rhs) if _name(gold) and _name(gold) == _name(ours) else (gold, ours)
-    if isinstance(gold, Eq) and not isinstance(ours, Relational) and _name(gold):
-        return gold.rhs, ours
-    if isinstance(ours, Eq) and not isinstance(gold, Relational):
-        return gold, ours.rhs  # a last step, "2 + 3 = 5"
+    named, ours_named = _assignment(gold), _assignment(ours)
+    if named and ours_named:
+        same_name = squeezed(named[0]) == squeezed(ours_named[0])
+        return (named[1], ours_named[1]) if same_name else (gold, ours)
+    if named and ours.kind != "relation":
+        return named[1], ours
+    if ours_named and gold.kind != "relation":
+        return gold, ours_named[1]
+    if gold.kind != "relation" and _is_working(ours):
+        return gold, ours.parts[-1]
     return gold, ours
 
 
-def _name(equation: Eq) -> str | None:
-    named = isinstance(equation.lhs, Symbol) or getattr(equation.lhs, "is_Function", False)
-    return str(equation.lhs) if named else None
+def _assignment(shape: Shape) -> tuple[str, Shape] | None:
+    r"""The name and the value of ``x = 5``, ``f(x) = 2x``, ``(x, y) = (1, 2)`` or ``x \in A``; None if it is none."""
+    if shape.kind != "relation" or (set(shape.marks) != {"="} and shape.marks != ("\\in",)):
+        return None
+    first, *others = shape.parts
+    if len(others) == 1 and shape.marks == ("=",) and _is_name(others[0]) and not _is_name(first):
+        return others[0].text, first
+    if any(_is_name(side) for side in others[:-1]):  # x = y = 5 says more than x = 5
+        return None
+    named = _is_name(first) or (first.kind == "brackets" and all(map(_is_name, first.parts)))
+    return (first.text, others[-1]) if named else None
 
 
-def _is_expression(value: Any) -> bool:
-    return isinstance(value, sympy.Expr)
+def _is_name(shape: Shape) -> bool:
+    text = shape.text.strip()
+    return bool(_NAME.fullmatch(text)) and not _UNNAMED.match(text)
 
 
-def _same_value(gold: sympy.Expr, ours: sympy.Expr) -> bool:
+def _is_working(shape: Shape) -> bool:
+    """A last step: 2 + 3 = 5, of numbers alone and true."""
+    if shape.kind != "relation" or set(shape.marks) != {"="} or any(side.kind != "text" for side in shape.parts):
+        return False
+    try:
+        values = [expression(without_unit(side.text)[0]) for side in shape.parts]
+    except Unread:
+        return False
+    return not any(value.free_symbols for value in values) and all(_same_value(values[-1], one) for one in values)
+
+
+def _same_text(gold: str, ours: str) -> bool:
+    """Whether two pieces without structure are equal: as texts, as numbers, or as expressions that are read whole."""
+    (ours, our_unit), (gold, its_unit) = without_unit(ours), without_unit(gold)
+    if our_unit and its_unit and our_unit != its_unit:
+        return False
+    if squeezed(ours) == squeezed(gold):
+        return True
+    numbers = exact(ours), exact(gold)
+    if None not in numbers:
+        return numbers[0] == numbers[1]
+    for text in (ours, gold):
+        if _COMPARED_AS_TEXT.search(text) or not _MATHEMATICS.search(text):
+            return False
+    try:
+        return _same_value(expression(gold), expression(ours))
+    except Unread:
+        return False
+
+
+def _same_value(gold: Any, ours: Any) -> bool:
+    gold, ours = gold.doit(), ours.doit()
+    if isinstance(gold, MatrixBase) or isinstance(ours, MatrixBase):
+        shapes = [value.shape for value in (gold, ours) if isinstance(value, MatrixBase)]
+        same_shape = len(shapes) == 2 and shapes[0] == shapes[1]
+        return same_shape and all(_same_value(*pair) for pair in zip(gold.flat(), ours.flat(), strict=True))
     gold, ours = _plain(gold), _plain(ours)
     if gold == ours:
         return True
     if (gold.is_Rational and ours.is_Rational) or gold.is_finite is False or ours.is_finite is False:
         return False
     if gold.free_symbols or ours.free_symbols:
-        return bool(sympy.simplify(gold - ours) == 0)
+        return gold.free_symbols == ours.free_symbols and bool(sympy.simplify(gold - ours) == 0)
     difference = abs(sympy.N(gold - ours, DIGITS))
     return bool(difference < abs(sympy.N(gold, DIGITS)) * sympy.Rational(10) ** (10 - DIGITS))
 
 
 def _plain(value: sympy.Expr) -> sympy.Expr:
-    """Evaluated, with symbols that are equal if their names are, and i for the imaginary unit."""
-    names = {symbol: sympy.I if symbol.name == "i" else Symbol(symbol.name) for symbol in value.free_symbols}
-    return value.doit().xreplace(names).doit()
+    """Evaluated, with i for the imaginary unit."""
+    return value.doit().xreplace({Symbol("i"): sympy.I}).doit()
 
 
-def _all_equal(gold: Any, ours: Any) -> bool:
-    return all(_equal(one, other) for one, other in zip(gold, ours, strict=True))
+def _points(gold: Shape, ours: Shape) -> bool:
+    """Whether two pieces can be the same point or interval: (2, 3) and "2, 3", but neither [2, 3] nor [2, 3)."""
+    both = (gold, ours)
+    marks = {
+        shape.marks if shape.kind == "brackets" and len(shape.parts) == 2 else ("(", ")") for shape in (gold, ours)
+    }
+    plain = all(mark in (",", ";") for shape in both if shape.kind == "list" for mark in shape.marks)
+    return plain and len(marks) == 1
 
 
-def _same_elements(gold: list[Any], ours: list[Any]) -> bool:
-    """Whether each element has its equal; in a set's own order, or else in any."""
+def _joined_alike(gold: Shape, ours: Shape) -> bool:
+    """Of numbers, "and" lists the same as "or"; of conditions it does not."""
+    words = [{*shape.marks} & {"and", "or"} for shape in (gold, ours) if shape.kind == "list"]
+    if len(words) < 2 or words[0] == words[1] or not all(words):
+        return True
+    return all(re.search(r"\d", part.text) and {*part.marks} <= {"="} for part in gold.parts if part.kind != "brackets")
+
+
+def _same_relation(gold: Shape, ours: Shape) -> bool:
+    """Whether two relations have the same sides, perhaps turned round; of two equations, whether one is a multiple."""
+    gold_signs, gold_sides = _turned(gold)
+    signs, sides = _turned(ours)
+    if gold_signs != signs:
+        return False
+    if _all_equal(gold_sides, sides):
+        return True
+    if set(signs) > {"="} or set(signs) > {"\\neq"} or len(signs) > 1 or signs[0] == "\\in":
+        return False
+    if signs[0] in ("=", "\\neq") and _all_equal(gold_sides, sides[::-1]):
+        return True
+    return _proportional(gold_sides, sides, signs[0])
+
+
+def _turned(shape: Shape) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
+    r"""Signs and sides, with > and \geq as < and \leq."""
+    if set(shape.marks) <= {">", "\\geq"}:
+        return tuple({">": "<", "\\geq": "\\leq"}[sign] for sign in shape.marks[::-1]), shape.parts[::-1]
+    return shape.marks, shape.parts
+
+
+def _proportional(gold: Sequence[Shape], ours: Sequence[Shape], sign: str) -> bool:
+    r"""``x + y = 5`` and ``5 - x = y``: what is zero on one side is a multiple of it, of an inequality a positive one."""
+    if any(side.kind != "text" for side in (*gold, *ours)):
+        return False
+    try:
+        differences = [_plain(expression(left.text) - expression(right.text)) for left, right in (gold, ours)]
+    except (Unread, TypeError):
+        return False
+    if any(not difference.free_symbols for difference in differences):
+        return False
+    ratio = sympy.simplify(differences[0] / differences[1])
+    return bool(ratio.is_number and ratio.is_finite and ratio != 0 and (sign in ("=", "\\neq") or ratio.is_positive))
+
+
+def _same_region(gold: Shape, ours: Shape) -> bool:
+    """An inequality for one name beside the interval that it describes, and unions of such."""
+    try:
+        return same_region(region(gold), region(ours), _same_value)
+    except Unread:
+        return False
+
+
+def _all_equal(gold: Sequence[Shape], ours: Sequence[Shape]) -> bool:
+    return len(gold) == len(ours) and all(_equal(one, other) for one, other in zip(gold, ours, strict=True))
+
+
+def _same_elements(gold: Sequence[Shape], ours: Sequence[Shape]) -> bool:
+    """Whether each element has an equal of its own, in whatever order; of a long list, only in its own."""
     if len(gold) != len(ours):
         return False
-    if len(gold) > LONGEST_SET:
-        return _all_equal(gold, ours)
-    table = [[_equal(one, other) for other in ours] for one in gold]
-    return any(all(table[row][column] for row, column in enumerate(order)) for order in permutations(range(len(ours))))
+    if len(gold) > LONGEST_LIST:
+        ours = sorted(ours, key=lambda one: squeezed(one.text))
+        return _all_equal(sorted(gold, key=lambda one: squeezed(one.text)), ours)
+    left = list(ours)
+    for one in gold:
+        found = next((other for other in left if _equal(one, other)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return True
 
 
 def main() -> None:
@@ -142,11 +235,10 @@ def main() -> None:
 
     limit = int(sys.argv[1])
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
     logging.getLogger("latex2sympy2_extended").setLevel(logging.CRITICAL)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no reply
-    same("\\frac{1}{2}", "0.5")  # all that is loaded late is loaded before a question's time runs
+    same("\\frac{1}{2}x", "0.5x")  # all that is loaded late is loaded before a question's time runs
     print("ready", file=replies, flush=True)
     for line in sys.stdin:
         try:

@@ -7,9 +7,12 @@ import re
 import unicodedata
 from fractions import Fraction
 
+from sgrpo_verl.answers.words import in_digits
+
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ", "0123456789+-ni")
 _SUPERSCRIPT_RUN = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿⁱ]+")
 _VULGAR_FRACTION = re.compile(r"(\d*)\s*([¼½¾⅐-⅞])")
+_GREEK = re.compile("[α-ωΓΔΘΛΞΠΣΦΨΩ]")
 _UNICODE = {
     **dict.fromkeys("−‐‑‒–—﹣－", "-"),
     "×": r"\times ",
@@ -19,7 +22,6 @@ _UNICODE = {
     "÷": "/",
     "⁄": "/",
     "∕": "/",
-    "π": r"\pi ",
     "∞": r"\infty ",
     "√": r"\sqrt ",
     "±": r"\pm ",
@@ -31,22 +33,66 @@ _UNICODE = {
     "∅": r"\emptyset ",
     "∈": r"\in ",
     "°": r"^\circ ",
-    "θ": r"\theta ",
     "…": r"\ldots ",
     "⋯": r"\cdots ",
+    "≡": r"\equiv ",
+    "≈": r"\approx ",
+    "∓": r"\mp ",
+    "∀": r"\forall ",
+    "∃": r"\exists ",
+    "∉": r"\notin ",
+    "⊂": r"\subset ",
+    "⊆": r"\subseteq ",
+    "∖": r"\setminus ",
+    "→": r"\to ",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+    "∨": " or ",
+    "∧": " and ",
+    "′": "'",
+    "’": "'",
+    **{letter: rf"\mathbb{{{plain}}}" for letter, plain in zip("ℝℤℕℚℂ", "RZNQC", strict=True)},
 }
+# Two spellings of one sign: the first is written as the second.
+_SYNONYMS = {
+    **dict.fromkeys(("varnothing",), r"\emptyset "),
+    **dict.fromkeys(("le", "leqslant"), r"\leq "),
+    **dict.fromkeys(("ge", "geqslant"), r"\geq "),
+    "ne": r"\neq ",
+    "lt": "<",
+    "gt": ">",
+    **dict.fromkeys(("rightarrow", "longrightarrow"), r"\to "),
+    **dict.fromkeys(("lor", "vee"), " or "),
+    **dict.fromkeys(("land", "wedge"), " and "),
+    **dict.fromkeys(("mid", "lvert", "rvert", "vert"), "|"),
+    "colon": ":",
+    "lbrace": r"\{",
+    "rbrace": r"\}",
+    "degree": r"\circ ",
+    "prime": "'",
+    **{f"var{letter}": rf"\{letter} " for letter in ("epsilon", "phi", "theta")},
+}
+_SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 _WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")
 _SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|limits|quad|qquad|[!,;: ])(?![A-Za-z])|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
-_FRACTION_ARGUMENT = re.compile(r"\\frac(?![A-Za-z])\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
+_TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
+_ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 # Not right behind a bracket: (1,234) is a point.
 _GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
 _PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}
 _PLAIN_WORD = re.compile(r"(?<![A-Za-z\\])(pi|infinity|inf|oo|theta)(?![A-Za-z])", re.IGNORECASE)
+_PLAIN_FUNCTION = re.compile(
+    r"(?<![A-Za-z\\])((?:arc)?(?:sin|cos|tan)|cot|sec|csc|sinh|cosh|tanh|ln|log|exp)(?=[ (\d^_{\\]|[a-z](?![A-Za-z]))"
+)
+_MODULO = re.compile(r"\(\s*\\?[pb]?mod(?![A-Za-z])\s*([^()]*?)\s*\)|\\?[pb]?mod(?![A-Za-z])\s*(\{[^{}]*\}|\w+)")
+_BRACKET = re.compile(r"[\[\]]")
 _PLAIN_SIGNS = (("**", "^"), ("<=", r"\leq "), (">=", r"\geq "), ("!=", r"\neq "), ("+/-", r"\pm "), ("+-", r"\pm "))
 _CALL = re.compile(r"\\?(?<![A-Za-z])sqrt\s*\(|\^\s*\(")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.\\])(\d+(?:\.\d+)?)[eE]([-+]?\d+)(?![\d.A-Za-z])")
 _SQUARE_ROOT_OF_TOKEN = re.compile(r"\\sqrt\s+(\d+|[A-Za-z](?![A-Za-z]))")
+
+_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")  # 7 12 is not 712
 
 # A number, its sign aside: whole, decimal, with repeating decimals, times a power of ten, or a fraction of two of them.
 _REPEATING = r"(?P<whole>\d*)\.(?P<fixed>\d*)\\(?:overline|bar|dot)\{?(?P<repeated>\d+)\}?"
@@ -54,37 +100,65 @@ _POWER_OF_TEN = r"(?P<mantissa>\d+(?:\.\d+)?|\.\d+)(?:\\times|\\cdot|\*)10\^\{?(
 _PLAIN_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _RATIO = rf"\\frac\{{(?P<above>[-+]?(?:{_PLAIN_NUMBER}))\}}\{{(?P<below>[-+]?(?:{_PLAIN_NUMBER}))\}}"
 _SLASH = rf"(?P<over>{_PLAIN_NUMBER})/(?P<under>{_PLAIN_NUMBER})"
-_MIXED = r"(?P<units>\d+)(?: |\+| and )?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
+_MIXED = r"(?P<units>\d+)(?: |\+)?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)(?:{_REPEATING}|{_POWER_OF_TEN}|{_RATIO}|{_SLASH}|{_MIXED}|(?P<plain>{_PLAIN_NUMBER}))"
 )
+# Words of up to three letters that are no names, as AB and ab are.
+_SHORT_WORDS = frozenset(("yes", "no", "odd", "all", "one", "two", "six", "ten", "dne"))
 _MIXED_IN_PLAIN_TEXT = re.compile(r"(?<![\d.,/^])(\d+) (\d+)/(\d+)(?![\d./])")
 
 
-def tidy(answer: str) -> str:
+def tidy(answer: str, grouped: bool = True) -> str:
     r"""An answer in plain LaTeX, on one line, with single spaces, and with its meaning unchanged.
 
-    Unicode signs and ``pi``, ``sqrt(2)``, ``2**10``, ``1.5e3``, ``1 1/2`` become LaTeX; dollar signs that delimit
-    mathematics, markdown's asterisks, ``\left``, ``\text``, spacing, grouping commas and a final stop go.
+    Unicode signs and ``pi``, ``sqrt(2)``, ``2**10``, ``1.5e3``, ``1 1/2``, ``5 million`` become LaTeX; dollar signs
+    that delimit mathematics, markdown's asterisks, ``\left``, ``\text``, spacing, grouping commas and a final stop go.
+
+    Args:
+        grouped: whether 100,200 is one number; otherwise it is two.
     """
-    answer = _delimited(answer.strip().strip("*").strip())
+    answer = _delimited(answer.strip().strip("*`").strip())
     answer = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + run[0].translate(_SUPERSCRIPTS) + "}", answer)
     answer = _VULGAR_FRACTION.sub(_spelled_out, answer)
+    answer = _GREEK.sub(_greek_name, re.sub(r"^~(?=\s*\d)", "≈", answer))
     for sign, latex in _UNICODE.items():
         answer = answer.replace(sign, latex)
     answer = unicodedata.normalize("NFKC", answer).replace("\\%", "%").replace("\\$", "$").replace("\\_", "_")
     answer = answer.removesuffix(".").rstrip()
     answer = _WRAPPERS.sub(r" \1 ", _WRAPPERS.sub(r" \1 ", answer))
-    answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
+    if grouped:
+        answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
     answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
-    answer = _FRACTION_ARGUMENT.sub(lambda found: f"\\frac{_braced(found[1])}{_braced(found[2])}", answer)
+    answer = _SYNONYM.sub(lambda found: _SYNONYMS[found[1]], answer)
+    answer = _braced_arguments(re.sub(r" ?\^ ?\{? ?('+) ?\}?", r"\1", answer))
     for plain, latex in _PLAIN_SIGNS:
         answer = answer.replace(plain, latex)
     answer = _PLAIN_WORD.sub(lambda word: _PLAIN_WORDS[word[1].lower()], answer)
+    answer = _PLAIN_FUNCTION.sub(r"\\\1", answer)
+    answer = _MODULO.sub(lambda found: f"\\pmod{{{(found[1] or found[2] or '').strip('{} ')}}}", answer)
     answer = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer)
     answer = _MIXED_IN_PLAIN_TEXT.sub(r"\1\\frac{\2}{\3}", _braced_calls(answer))
     answer = _SQUARE_ROOT_OF_TOKEN.sub(r"\\sqrt{\1}", answer)
-    return re.sub(r"\s+", " ", answer).strip()
+    answer = re.sub(r"\\mathbb\s+(\w)", r"\\mathbb{\1}", _usual_intervals(answer))
+    return in_digits(re.sub(r"\s+", " ", re.sub(r"\\\{\s*\\\}", r"\\emptyset ", answer)).strip())
+
+
+def squeezed(text: str) -> str:
+    """What a tidy answer is compared by as a text: without spaces and needless braces, words without their case."""
+    text = _SPACE.sub("", text)
+    text = re.sub(r"\{(\w|\\[A-Za-z]+)\}", r"\1", text)
+    text = re.sub(r"^\(([A-Za-z])\)$", r"\1", text)  # a choice
+    return text.casefold() if text.isalpha() and (len(text) > 3 or text.casefold() in _SHORT_WORDS) else text
+
+
+def _usual_intervals(text: str) -> str:
+    """``]3,8[`` as ``(3,8)``: where the first bracket closes or the last one opens, they are of an interval."""
+    brackets = _BRACKET.findall(text)
+    if len(brackets) % 2 or not brackets or (brackets[0], brackets[-1]) == ("[", "]") or "(" in text:
+        return text
+    usual = iter([{0: {"]": "("}, 1: {"[": ")"}}[place % 2].get(one, one) for place, one in enumerate(brackets)])
+    return _BRACKET.sub(lambda _: next(usual), text)
 
 
 def exact(answer: str) -> Fraction | None:
@@ -92,7 +166,7 @@ def exact(answer: str) -> Fraction | None:
 
     ``1.5e3``, ``\frac{3}{4}``, ``3/4``, ``3\frac{1}{2}``, ``0.\overline{3}``, ``.5``, ``2 \times 10^{-3}``, ``(073)``.
     """
-    text = answer.replace(" ", "")
+    text = _SPACE.sub("", answer)
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1]
         if not re.fullmatch(rf"[-+]?(?:{_PLAIN_NUMBER})", text):  # as in a contest's answer sheet, and nothing else
@@ -146,14 +220,35 @@ def _delimited(answer: str) -> str:
     return answer
 
 
+def _greek_name(found: re.Match[str]) -> str:
+    name = unicodedata.name(found[0]).split()[-1].replace("LAMDA", "LAMBDA")
+    return rf"\{name.title() if found[0].isupper() else name.lower()} "
+
+
 def _spelled_out(found: re.Match[str]) -> str:
     """½ as a fraction, 2½ as a mixed number."""
     above, below = unicodedata.normalize("NFKC", found[2]).split("⁄")
     return f"{found[1]}\\frac{{{above}}}{{{below}}}"
 
 
-def _braced(argument: str) -> str:
-    return argument if argument.startswith("{") else f"{{{argument}}}"
+def _braced_arguments(text: str) -> str:
+    r"""``\frac12``, ``\frac{\sqrt2}3``, ``\sqrt2`` with each argument in braces; in "\sqrt 12", people differ from TeX."""
+    start = 0
+    while found := _TAKES_ARGUMENTS.search(text, start):
+        end, arguments = found.end(), []
+        for _ in range(1 if found[1] == "sqrt" else 2):
+            rest = text[end:].lstrip()
+            if rest.startswith("{") and (inner := balanced(rest)) is not None:
+                end, argument = len(text) - len(rest) + len(inner) + 2, inner
+            elif (one := _ARGUMENT.match(text, end)) and not (found[1] == "sqrt" and text[end].isspace()):
+                end, argument = one.end(), one[1]
+            else:
+                break
+            arguments.append(f"{{{argument}}}")
+        else:
+            text = f"{text[: found.end()]}{''.join(arguments)}{text[end:]}"
+        start = found.end()
+    return text
 
 
 def _braced_calls(text: str) -> str:

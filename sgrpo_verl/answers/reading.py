@@ -1,16 +1,32 @@
 r"""Finds a response's final answer, as text. If it cannot be read as one whole answer, there is none.
 
-In this order: the last ``\boxed{…}``; what follows the last ``####``; what is said to be the answer ("The answer is
+In this order: the last ``\boxed{…}``, with those before it that it is joined to ("\boxed{2} or \boxed{9}" are a list
+of two); the last ``<answer>…</answer>``; what follows the last ``####``; what is said to be the answer ("The answer is
 …", "Answer: …"); and of a text that says none, its last formula or the number that it ends on. A piece is never taken
-for the whole: of "The answer is 3/4" the answer is 3/4, and neither 3 nor 4.
+for the whole: of "The answer is 3/4" the answer is 3/4, and neither 3 nor 4. An empty box is none.
 """
 
+import json
 import re
+from itertools import pairwise
 
 from sgrpo_verl.answers.notation import balanced, tidy
+from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS
 
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+# Between two boxes that are one answer together: x = \boxed{1} and x = \boxed{3}.
+_JOINT = re.compile(
+    r"[\s$*\\()\[\]]*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)[\s$*\\()\[\]]*)+"
+    r"(?:(?:text|mathrm)\{\s*(?:and|or)\s*\}[\s$*]*)?(?:[A-Za-z]\w{0,3}\s*=\s*)?",
+    re.IGNORECASE,
+)
+# Between a box that is a step, or a mistake, and the one that it leads to.
+_LED_ON = re.compile(
+    r"\b(?:then|no|not|wait|instead|finally|so|hence|thus|therefore|actually|answer|gives?|becomes|simplif\w+)\b",
+    re.IGNORECASE,
+)
 _UNBRACED = re.compile(r"\\(?:[dt]?frac|sqrt)\s*(?:\{[^{}]*\}|\d)\s*(?:\{[^{}]*\}|\d)?|\\[A-Za-z]+|-?[\d.,/]*\d|\S")
 _SAID = re.compile(
     r"\banswers?\b[*_\s]*(?:[^.:=\n$\\]{0,60}?\s(?:is|are|was|equals|of)\b|:|=)(?:\s+(?:is|are)\b)?[\s*_:]*"
@@ -28,9 +44,23 @@ _SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
 _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
-_CONNECTED = re.compile(r"\b(?:or|and|to|out of|times|plus|minus|over|more|less|not|between)\b", re.IGNORECASE)
+_ASIDE = re.compile(
+    r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
+)
+_DOUBTED = r"and a |or |maybe |perhaps |possibly "
+_COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
+_NUMBERED = sorted(NUMBER_WORDS)
+_CHANGED = re.compile(rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(_NUMBERED)})\b)", re.IGNORECASE)
+_CHANGED_RESULT = re.compile(
+    rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(one for one in _NUMBERED if one not in _COUNTED)})\b)", re.IGNORECASE
+)
+_MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
+_CHOSEN = re.compile(
+    r"\b(?:answers?|option|choice)\b[*_\s]*(?:(?:is|are|would be|must be|:|=)[\s:*]*)+(?:(?:option|choice)\b[\s:]*)?",
+    re.IGNORECASE,
+)
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
 
 
@@ -40,22 +70,63 @@ def final_answer(text: str) -> str | None:
     Args:
         text: a response, or what follows its thought.
     """
-    if boxes := list(_BOX.finditer(text)):
-        return _boxed(text[boxes[-1].end() :])
+    if boxes := _boxes(text):
+        return _joined_boxes(text, boxes)
+    if tagged := _TAGGED.findall(text):
+        return final_answer(tagged[-1]) if _SAID.search(tagged[-1]) else tagged[-1].strip() or None
     if "####" in text:
         return text.rsplit("####", 1)[1].strip().split("\n")[0].strip() or None
-    prose = text[-LONGEST_PROSE:].strip()
+    prose = text[-LONGEST_PROSE:].replace("`", "").strip()
     if said := list(_SAID.finditer(prose)):
         return _statement(prose[said[-1].end() :])
     return _last_formula_or_number(prose)
 
 
-def _boxed(rest: str) -> str | None:
-    r"""What a box holds; ``\boxed5`` and ``\boxed \frac12`` hold what comes next, as TeX has it."""
-    if rest.startswith("{"):
-        return (balanced(rest) or "").strip() or None
-    found = _UNBRACED.match(rest)
-    return found[0] if found else None
+def _boxes(text: str) -> list[tuple[int, int, str | None]]:
+    r"""Start, end and content of each box that is not empty; None for what is never closed.
+
+    ``\boxed5`` and ``\boxed \frac12`` hold what comes next, as TeX has it.
+    """
+    found: list[tuple[int, int, str | None]] = []
+    for box in _BOX.finditer(text):
+        rest = text[box.end() :]
+        if not rest.startswith("{"):
+            unbraced = _UNBRACED.match(rest)
+            found.append(
+                (box.start(), box.end() + (unbraced.end() if unbraced else 0), unbraced[0] if unbraced else None)
+            )
+        elif (content := balanced(rest)) is None:
+            found.append((box.start(), len(text), None))
+        elif content.strip():
+            found.append((box.start(), box.end() + len(content) + 2, content.strip()))
+    return found
+
+
+def _joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | None:
+    """The last box, with those before it that nothing but "and", "or" or a comma parts from it, as one list."""
+    start, _, content = boxes[-1]
+    contents = [content]
+    for before, end, content in reversed(boxes[:-1]):
+        if not _JOINT.fullmatch(text, end, start):
+            break
+        start = before
+        contents.insert(0, content)
+    if None in contents:
+        return None
+    return contents[0] if len({*contents}) == 1 else ", ".join(map(str, contents))
+
+
+def boxed_answers(text: str) -> list[str]:
+    """What a text boxes: one answer, as ``final_answer`` has it, and boxes that neither join it nor lead to it."""
+    boxes = _boxes(text)
+    if not boxes:
+        return []
+    answer = _joined_boxes(text, boxes)
+    apart = []
+    for (_, end, content), (start, _, _) in pairwise(boxes):
+        if not _JOINT.fullmatch(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
+            apart.append(str(content))
+    return [*dict.fromkeys(apart), *([answer] if answer else [])]
 
 
 def _statement(rest: str) -> str | None:
@@ -64,8 +135,8 @@ def _statement(rest: str) -> str | None:
     if formula := _FORMULA.match(rest):
         inner = next(group for group in formula.groups() if group is not None)
         after = _first_sentence(rest[formula.end() :])
-        if not _FORMULA.search(after) and not re.search(r"\d", after):
-            return _right_side(inner)
+        if not _FORMULA.search(after) and not re.search(r"\d", after) and not _says_more(after):
+            return inner.strip().rstrip(".,;")
         return _first_sentence(rest)
     sentence = _first_sentence(rest)
     run = _RUN.match(sentence)
@@ -78,9 +149,15 @@ def _whole(sentence: str, run: "re.Match[str]") -> str | None:
     """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
     found = _without_what_is_open(run[0])
     rest = sentence[run.start() + len(found) :]
-    if _GOES_ON.match(rest) or re.search(r"\d", rest) or _CONNECTED.match(rest.lstrip(" *")):
+    if _GOES_ON.match(rest) or re.search(r"\d", rest) or _says_more(rest):
         return sentence
     return _right_side(found.strip(" ,;:"))
+
+
+def _says_more(rest: str) -> bool:
+    """Whether words behind a number change it: "5 million", "5 or more", "5 (five) apples, or so"; a unit does not."""
+    words = _ASIDE.sub("", rest, count=1) if not rest.lstrip(" *").startswith((",", ";")) else rest
+    return bool(_MORE.search(words))
 
 
 def _without_what_is_open(run: str) -> str:
@@ -120,7 +197,7 @@ def _last_formula_or_number(prose: str) -> str | None:
 def _last_result(rest: str) -> str | None:
     """What follows the last equals sign of a text; nothing if later sentences come to other numbers only."""
     run = _RUN.match(rest)
-    result = _alone(run, rest) if run else None
+    result = _alone(run, rest, _CHANGED_RESULT) if run else None
     if run is None or result is None:
         return None
     end = _SENTENCE_END.search(rest, run.end())
@@ -133,13 +210,14 @@ def _bare(number: str) -> str:
     return tidy(number.strip(" ,;:")).lstrip("$€£ ")
 
 
-def _alone(run: "re.Match[str]", text: str) -> str | None:
-    """A run of mathematics in plain text, unless a letter goes on with it: 2x is not 2."""
+def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGED) -> str | None:
+    """A run of mathematics in plain text, unless a letter or a word goes on with it: neither 2x nor 2 million is 2."""
     whole = _without_what_is_open(run[0])
     found = whole.strip(" ,;:").rstrip("!")  # in prose, said with emphasis
     if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
         return _right_side(found.rstrip("=/ "))
-    return None if _GOES_ON.match(text[run.start() + len(whole) :]) else _right_side(found)
+    rest = text[run.start() + len(whole) :]
+    return None if _GOES_ON.match(rest) or changed.match(rest) else _right_side(found)
 
 
 def _inside(formula: "re.Match[str]") -> str:
@@ -150,24 +228,43 @@ def final_choice(text: str, choices: "list[str]") -> str | None:
     r"""The letter that a response to a multiple-choice question ends with; None if there is none.
 
     The last box if it starts with a letter of its own ("B", "(B)", "\text{B) 3 m}") or holds the text of one choice;
-    without a box, the letter after the last "answer is" or "answer:"; else a last line that is nothing but a letter.
+    without such a box, or behind it, the letter after the last "answer is", "answer:" or "option is"; else a last line
+    that is nothing but a letter. Two letters ("A, C", "A or C") are none.
 
     Args:
         text: a response, or what follows its thought.
         choices: letters ("A", "B", …), or the texts of the choices, whose letters follow their order.
     """
     letters, texts = letters_of(choices)
-    letter = rf"(?:\\(?:text|mathrm|mathbf|textbf)\{{)?[\s(*\[]*([{''.join(letters)}])(?![A-Za-z0-9'])"
-    if boxes := list(_BOX.finditer(text)):
-        content = _boxed(text[boxes[-1].end() :]) or ""
-        if found := re.match(letter, content, re.IGNORECASE):
-            return found[1].upper()
-        return _choice_with_text(content, texts)
-    prose = text[-LONGEST_PROSE:]
-    if said := re.findall(rf"(?i:answer\s*(?:is|:))[\s:*]*{letter}", prose):
-        return said[-1]
-    alone = re.fullmatch(rf"{letter}[\s).*\]]*", prose.strip().split("\n")[-1].strip(), re.IGNORECASE)
-    return alone[1].upper() if alone else None
+    boxes = _boxes(text)
+    if boxes:
+        content = _joined_boxes(text, boxes) or ""
+        if found := _choice_in(content, letters, re.IGNORECASE) or _choice_with_text(content, texts):
+            return found
+        text = text[boxes[-1][1] :]
+    elif tagged := _TAGGED.findall(text):
+        return _choice_in(tagged[-1], letters, re.IGNORECASE) or _choice_with_text(tagged[-1], texts)
+    prose = text[-LONGEST_PROSE:].replace("`", "").strip()
+    if said := list(_CHOSEN.finditer(prose)):
+        return _choice_in(prose[said[-1].end() :], letters)
+    return None if boxes else _choice_in(prose.split("\n")[-1], letters, re.IGNORECASE, alone=True)
+
+
+def _choice_in(content: str, letters: "list[str]", flags: int = 0, alone: bool = False) -> str | None:
+    r"""The one letter that a text starts with: "B", "(B) 3 m", "\text{B}"; not "A, C", "A or C" or "A = \pi r^2"."""
+    one = rf"[{''.join(letters)}](?![A-Za-z0-9'_])"
+    opening = r"(?:[\s(*\[{$]|\\(?:text|mathrm|mathbf|textbf|\(|\[)|(?i:option|choice)\s)*"
+    found = re.match(rf"{opening}({one})", content, flags)
+    if not found:
+        return None
+    rest = content[found.end() :]
+    close, open_ = r"[ )*\]}$\\]*", r"[ (*\[{$\\]*"
+    another = rf"{close}(?:,? ?(?:\\text\{{ ?)?\b(?:and|or|not|nor|to|through)\b|\?|(?:[,;/&+–-]|\\&| ){open_}{one})"
+    if re.match(another, rest) or re.match(r"[ )*\]}$]*[=<>^+*/\\-](?![\])*])", rest.replace("**", "")):
+        return None
+    if alone and not re.fullmatch(r"[\s).*\]}$]*", rest):
+        return None
+    return found[1].upper()
 
 
 def letters_of(choices: "list[str]") -> "tuple[list[str], dict[str, str]]":
@@ -181,6 +278,17 @@ def letters_of(choices: "list[str]") -> "tuple[list[str], dict[str, str]]":
 def _choice_with_text(content: str, texts: "dict[str, str]") -> str | None:
     fitting = [letter for letter, text in texts.items() if tidy(text).casefold() == tidy(content).casefold()]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def texts_of_json(truth: str) -> "list[str]":
+    """The texts of a JSON list of texts, ``["3", "4"]``; none for anything else, such as the interval [3, 4]."""
+    if not truth.lstrip().startswith('["'):
+        return []
+    try:
+        found = json.loads(truth)
+    except json.JSONDecodeError:
+        return []
+    return found if all(isinstance(one, str) and one.strip() for one in found) else []
 
 
 def stated_answer(truth: str) -> str:

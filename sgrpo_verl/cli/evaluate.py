@@ -47,7 +47,9 @@ def evaluate(
         Path | None, typer.Option(help="truncate-like: folder of the run whose thought lengths are used.")
     ] = None,
     think_start: Annotated[str, typer.Option(help="Text that opens a thought.")] = "<think>",
-    think_end: Annotated[str, typer.Option(help="Text that closes a thought.")] = THINK_END,
+    think_end: Annotated[
+        str, typer.Option(help="Text that closes a thought; '' for a model without thoughts: all is answer.")
+    ] = THINK_END,
     exit_prompt: Annotated[str, typer.Option(help="Text that is appended to a thought that is cut.")] = EXIT_PROMPT,
     deer_threshold: Annotated[
         float, typer.Option(help="deer: confidence above which the thought ends.")

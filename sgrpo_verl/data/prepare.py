@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,17 @@ from rich.progress import track
 from sgrpo_verl.data.local import read_file
 from sgrpo_verl.data.overlap import TestSets, normalized
 from sgrpo_verl.data.records import is_training_set, record_of
-from sgrpo_verl.data.sources import PLAIN_COLUMNS, SOURCES, Problem, Row, Source, read_plain
+from sgrpo_verl.data.sources import (
+    PLAIN_COLUMNS,
+    SOURCES,
+    VERL_COLUMNS,
+    BadCell,
+    Problem,
+    Row,
+    Source,
+    read_plain,
+    read_verl,
+)
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import write_whole
 
@@ -80,7 +90,9 @@ def prepare(
     if columns and not local:
         raise UserError("--columns maps the columns of a local file: give it with --from")
     raw, revision = (_renamed(read_file(local), columns or {}, local), None) if local else _from_hub(source)
-    prepared = _select(_problems(name, source, raw, seed, filters), len(raw), name, source, filters, benchmarks)
+    prepared = _select(
+        _problems(name, source, raw, seed, filters, columns or {}), len(raw), name, source, filters, benchmarks
+    )
     if not prepared.rows:
         raise UserError(f"{name}: none of the {prepared.read} rows is left; removed: {dict(prepared.removed)}")
     out.mkdir(parents=True, exist_ok=True)
@@ -141,32 +153,28 @@ def _renamed(raw: list[Row], columns: dict[str, str], local: Path) -> list[Row]:
     return [{**row, **{ours: row.get(theirs) for ours, theirs in columns.items()}} for row in raw]
 
 
-def _problems(name: str, source: Source, raw: list[Row], seed: int, filters: Filters) -> Iterator[Problem | None]:
+def _problems(
+    name: str, source: Source, raw: list[Row], seed: int, filters: Filters, renamed: dict[str, str]
+) -> Iterator[Problem | None]:
     """The problem of each row, None for a bad one that is to be skipped."""
-    present = set().union(*raw)
-    missing = [column for column in source.columns if column not in present]
-    read = source.read
-    if missing:
-        if source.ability != "math" or not present.issuperset(PLAIN_COLUMNS):
-            plain = f", or for {' and '.join(PLAIN_COLUMNS)}" if source.ability == "math" else ""
-            wanted = PLAIN_COLUMNS if source.ability == "math" else source.columns
-            there = ", ".join(sorted(present)) or "none"
-            raise UserError(
-                f"{name}: no column {', '.join(map(repr, missing))} (there are {there}); "
-                f"looked for {', '.join(source.columns)}{plain}. Say which are meant with --columns "
-                f"{','.join(f'{column}=…' for column in wanted)}"
-            )
-        read = read_plain
+    read, columns = _reader(name, source, set().union(*raw))
     rng = random.Random(seed)
-    problems: list[Problem] = [read(row, rng) for row in raw]
+    problems: list[Problem | None] = []
     first: dict[str, int] = {}
     bad: dict[int, str] = {}
-    for index, problem in enumerate(problems):
+    for index, row in enumerate(raw):
+        try:
+            problem = read(row, rng)
+        except BadCell as error:
+            bad[index] = f"column {renamed.get(error.column, error.column)}: {error.what}"
+            problems.append(None)
+            continue
+        problems.append(problem)
         earlier = first.setdefault(normalized(problem.text), index)
         if not problem.text:
-            bad[index] = "empty problem"
+            bad[index] = f"empty problem (column {renamed.get(columns[0], columns[0])})"
         elif not problem.answer or not all(problem.answer):
-            bad[index] = "empty answer"
+            bad[index] = f"empty answer (column {renamed.get(columns[1], columns[1])})"
         elif earlier != index:
             bad[index] = f"same problem as row {earlier}"
     if bad and not filters.skip_bad_rows:
@@ -174,6 +182,27 @@ def _problems(name: str, source: Source, raw: list[Row], seed: int, filters: Fil
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise UserError(f"{name}: {shown}{more}. Fix the source, or leave such rows out with --skip-bad-rows")
     return (None if index in bad else problem for index, problem in enumerate(problems))
+
+
+def _reader(
+    name: str, source: Source, present: set[str]
+) -> tuple[Callable[[Row, random.Random], Problem], tuple[str, ...]]:
+    """How rows with these columns are read, and the columns of problem and answer."""
+    missing = [column for column in source.columns if column not in present]
+    if source.ability == "math" and present.issuperset(PLAIN_COLUMNS):  # an answer says more than a solution
+        return read_plain, PLAIN_COLUMNS
+    if not missing:
+        return source.read, source.columns
+    if present.issuperset(VERL_COLUMNS):
+        return read_verl, VERL_COLUMNS
+    plain = f", or for {' and '.join(PLAIN_COLUMNS)}" if source.ability == "math" else ""
+    wanted = PLAIN_COLUMNS if source.ability == "math" else source.columns
+    there = ", ".join(sorted(present)) or "none"
+    raise UserError(
+        f"{name}: no column {', '.join(map(repr, missing))} (there are {there}); "
+        f"looked for {', '.join(source.columns)}{plain}. Say which are meant with --columns "
+        f"{','.join(f'{column}=…' for column in wanted)}"
+    )
 
 
 def _select(
@@ -218,12 +247,12 @@ def _check_no_training_set(prepared: Prepared, benchmarks: list[Path], filters: 
 
 
 def _verl_row(problem: Problem, index: int, source: Source) -> Row:
-    extra = {"index": index, "problem": problem.text, "choices": problem.choices}
+    extra = {**problem.extra_info, "index": index, "problem": problem.text, "choices": problem.choices}
     if problem.difficulty is not None:
         extra["difficulty"] = problem.difficulty
     return {
-        "data_source": source.hub_id,
-        "prompt": [{"role": "user", "content": problem.prompt}],
+        "data_source": problem.data_source or source.hub_id,
+        "prompt": problem.prompt,
         "ability": source.ability,
         "reward_model": {"style": "rule", "ground_truth": problem.answer},
         "extra_info": extra,

@@ -1,30 +1,49 @@
 """The data sets that ``sgrpo data`` knows: where each is found, its columns, and how a row becomes a problem."""
 
 import random
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sgrpo_verl.answers.reading import final_answer
+from sgrpo_verl.answers.reading import boxed_answers, final_answer, texts_of_json
 
 Row = dict[str, Any]
 LETTERS = "ABCD"
+SHOWN = 80  # characters of a cell that cannot be read
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 BOXED_LETTER = "Please reason step by step, and put the letter of the correct choice within \\boxed{}."
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with its answer, or several of which any is right; ``choices`` are the letters of a multiple choice."""
+    """A problem with its answer, or several of which any is right; ``choices`` are the letters of a multiple choice.
+
+    Of a row in verl's own schema, ``messages``, ``data_source`` and ``extra_info`` are kept as they are.
+    """
 
     text: str
     answer: str | list[str]
     choices: str = ""
     difficulty: float | None = None
+    messages: tuple[Row, ...] = ()
+    data_source: str = ""
+    extra_info: Row = field(default_factory=dict)
 
     @property
-    def prompt(self) -> str:
-        return f"{self.text}\n\n{BOXED_LETTER if self.choices else BOXED}"
+    def prompt(self) -> list[Row]:
+        """The chat that the model is given."""
+        if self.messages:
+            return list(self.messages)
+        return [{"role": "user", "content": f"{self.text}\n\n{BOXED_LETTER if self.choices else BOXED}"}]
+
+
+class BadCell(ValueError):
+    """A cell that is not what its column holds."""
+
+    def __init__(self, column: str, what: str):
+        super().__init__(what)
+        self.column, self.what = column, what
 
 
 @dataclass(frozen=True)
@@ -40,47 +59,101 @@ class Source:
     ability: str = "math"
 
 
-def _text(value: Any) -> str:
+def _text(row: Row, column: str) -> str:
     """A cell as text; some sets hold whole numbers as floats."""
+    value = row.get(column)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value).strip()
+    if not isinstance(value, str | int | float | None):
+        raise BadCell(column, f"{_shown(value)} is neither a text nor a number")
+    text = "" if value is None else str(value).strip()
+    if re.match(r"\[?\{\s*['\"]\w+['\"]\s*:", text):
+        raise BadCell(column, f"{_shown(text)} is a structure that was written as a text")
+    return text
 
 
-def _answers(value: Any) -> str | list[str]:
-    """A cell as one answer or several. If it is a whole solution, the answer is in its box or after its ``####``."""
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _problem(row: Row, column: str) -> Row:
+    """What a problem's cell says: its text, and the messages where it is a chat, as verl has it."""
+    chat = row.get(column)
+    if not isinstance(chat, list | tuple):
+        return {"text": _text(row, column)}
+    messages = tuple(message for message in chat if isinstance(message, dict))
+    texts = all(isinstance(message.get(key), str) for message in messages for key in ("role", "content"))
+    if not chat or len(messages) < len(chat) or not texts or messages[-1]["role"] != "user":
+        raise BadCell(column, f"{_shown(chat)} is no chat of texts that ends with a user's message")
+    return {"text": messages[-1]["content"].strip(), "messages": messages}
+
+
+def _kept(row: Row) -> Row:
+    """What is kept of a row in verl's own schema, beside its chat."""
+    extra = {} if row.get("extra_info") is None else row["extra_info"]
+    if not isinstance(extra, dict):
+        raise BadCell("extra_info", f"{_shown(extra)} is no dict")
+    choices = "".join(map(str, extra.get("choices") or ""))
+    return {"choices": choices, "data_source": _text(row, "data_source"), "extra_info": extra}
+
+
+def _answers(row: Row, column: str) -> str | list[str]:
+    """A cell as one answer or several: a solution's box or what follows its ``####``, a list, verl's ``reward_model``.
+
+    A text that is a list of texts in JSON (``["3", "4"]``) is that list.
+    """
+    value = row.get(column)
+    if isinstance(value, dict):
+        if "ground_truth" not in value:
+            raise BadCell(column, f"{_shown(value)} has no ground_truth")
+        return _answers({column: value["ground_truth"]}, column)
     if isinstance(value, list | tuple):
-        return [_text(one) for one in value]
-    text = _text(value)
-    return (final_answer(text) or "") if "\\boxed" in text or "####" in text else text
+        return [_text({column: one}, column) for one in value]
+    text = _text(row, column)
+    if several := texts_of_json(text):
+        return several
+    if boxed := boxed_answers(text):
+        return _only(boxed, column)
+    return (final_answer(text) or "") if "####" in text else text
+
+
+def _only(boxed: list[str], column: str) -> str:
+    if len(boxed) > 1:
+        raise BadCell(column, f"several boxes stand apart, so which is the answer? {'; '.join(boxed)}")
+    return boxed[0]
 
 
 def _gsm8k(row: Row, rng: random.Random) -> Problem:
     """The answer stands behind ``####``, with commas in its thousands."""
-    _, marker, answer = _text(row["answer"]).rpartition("####")
-    return Problem(_text(row["question"]), answer.strip().replace(",", "") if marker else "")
+    _, marker, answer = _text(row, "answer").rpartition("####")
+    return Problem(_text(row, "question"), answer.strip().replace(",", "") if marker else "")
 
 
 def _math_train(row: Row, rng: random.Random) -> Problem:
-    solution = _text(row["solution"])
-    return Problem(_text(row["problem"]), (final_answer(solution) or "") if "\\boxed" in solution else "")
+    boxed = boxed_answers(_text(row, "solution"))
+    if not boxed:
+        raise BadCell("solution", "empty answer: there is no \\boxed{…} or \\fbox{…} in it")
+    return Problem(_text(row, "problem"), _only(boxed, "solution"))
 
 
 def _gpqa(row: Row, rng: random.Random) -> Problem:
     """The correct choice comes first in the source; here the four are shuffled."""
-    correct = _text(row["Correct Answer"])
-    choices = [correct, *(_text(row[f"Incorrect Answer {number}"]) for number in (1, 2, 3))]
+    correct = _text(row, "Correct Answer")
+    choices = [correct, *(_text(row, f"Incorrect Answer {number}") for number in (1, 2, 3))]
     rng.shuffle(choices)
     listed = "\n".join(f"{letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=True))
-    return Problem(f"{_text(row['Question'])}\n\n{listed}", LETTERS[choices.index(correct)] if correct else "", LETTERS)
+    return Problem(f"{_text(row, 'Question')}\n\n{listed}", LETTERS[choices.index(correct)] if correct else "", LETTERS)
 
 
 def _columns(problem: str, answer: str, difficulty: str | None = None) -> Callable[[Row, random.Random], Problem]:
     """A reader of rows whose problem and answer are columns of their own."""
 
     def read(row: Row, rng: random.Random) -> Problem:
-        level = _text(row.get(difficulty)) if difficulty is not None else ""
-        return Problem(_text(row.get(problem)), _answers(row.get(answer)), difficulty=float(level) if level else None)
+        level = _text(row, difficulty) if difficulty is not None else ""
+        asked = _problem(row, problem)
+        kept = _kept(row) if "messages" in asked else {}
+        return Problem(**asked, **kept, answer=_answers(row, answer), difficulty=float(level) if level else None)
 
     return read
 
@@ -119,3 +192,6 @@ SOURCES = {
 # Local files may also hold a problem and its answer as they are.
 PLAIN_COLUMNS = ("problem", "answer")
 read_plain = _columns(*PLAIN_COLUMNS)
+# verl's own schema.
+VERL_COLUMNS = ("prompt", "reward_model")
+read_verl = _columns(*VERL_COLUMNS)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sgrpo_verl.algorithm.serial_group import LONGEST_TAIL, ThoughtFormat, ThoughtSpan, find_thought
+from sgrpo_verl.algorithm.serial_group import LONGEST_TAIL, ThoughtFormat, ThoughtSpan, encode, find_thought
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Reasoner:
         return ThoughtFormat.of(self.tokenizer, self.think_start, self.think_end, self.eos_ids)
 
     def encode(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        tag = self.think_end if self.think_end in text else self.think_start
+        return encode(self.tokenizer, text, tag)
 
     def find(self, response_ids: Sequence[int], prompt_ids: Sequence[int]) -> ThoughtSpan:
         """Where the thought is, as in training."""

@@ -86,16 +86,42 @@ def _evaluate(
     log = out / "engine.log"
     console.print(f"starting vLLM; its output goes to {log}", soft_wrap=True, highlight=False)
     with written_to(log, console):
+        unclosed = Unclosed(settings.think_end, console)
         engine = _start(model, EngineOptions(max_model_len=max_model_len, **options), settings, log)
         try:
             for name, jobs in wanted.items():
-                _generate(name, jobs, engine, reasoner, settings, prompts, lengths, out, console)
+                _generate(name, jobs, engine, reasoner, settings, prompts, lengths, out, console, unclosed)
         except EngineDied as error:
             cause = cause_of(error, log.read_text(errors="replace"))
             raise UserError(
                 f"vLLM's engine died: {cause}. Its whole log is {log}; the same command resumes the run"
             ) from error
         engine.close()
+
+
+class Unclosed:
+    """Says so once if no thought is closed in the first responses: then nothing but 0 % can come out."""
+
+    RESPONSES = 50
+
+    def __init__(self, think_end: str, console: Console):
+        self.think_end, self.console = think_end, console
+        self.seen = 0
+
+    def see(self, completions: Sequence[Completion]) -> None:
+        if any(completion.closed for completion in completions):
+            self.seen = self.RESPONSES  # there is nothing to say any more
+        if self.seen >= self.RESPONSES:
+            return
+        self.seen += len(completions)
+        if self.seen >= self.RESPONSES:
+            self.console.print(
+                f"none of the first {self.seen} responses closes a thought with --think-end {self.think_end!r}: if the "
+                "model writes no thoughts, set --think-end '', and the whole response is the answer",
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
+            )
 
 
 def _start(model: str, options: EngineOptions, settings: Settings, log: Path) -> Engine:
@@ -122,6 +148,7 @@ def _generate(
     lengths: dict[Key, int],
     out: Path,
     console: Console,
+    unclosed: "Unclosed",
 ) -> None:
     """Generate one benchmark, appending each job's completions in one write as it ends."""
     problems = {problem.index: problem for problem, _ in jobs}
@@ -138,6 +165,7 @@ def _generate(
                 lines = [_line(problems[index], sample, completion) for completion in completions]
                 file.write("".join(lines))
                 file.flush()
+                unclosed.see(completions)
                 progress.update(bar, advance=1)
     finally:
         with (out / "throughput.jsonl").open("a") as file:

@@ -26,7 +26,7 @@ class Settings:
     caps: tuple[int, ...] = ()
     truncate_like: str | None = None
     think_start: str = "<think>"
-    think_end: str = "</think>"
+    think_end: str = "</think>"  # empty: the model writes no thoughts, and the whole response is the answer
     exit_prompt: str = ""
     deer: Deer = field(default_factory=Deer)
 
@@ -55,6 +55,11 @@ class Settings:
             (
                 (self.method == "truncate-like") == (self.truncate_like is not None),
                 f"--method {self.method} with --truncate-like {self.truncate_like}: they go together",
+            ),
+            (
+                bool(self.think_end) or self.method == "vanilla",
+                f"--think-end '' with --method {self.method}: where the whole response is the answer there is no "
+                "thought to end; use --method vanilla",
             ),
             (
                 self.think_end in self.exit_prompt,

@@ -15,6 +15,7 @@ from sgrpo_verl.algorithm.serial_group import (
     ThoughtFormat,
     ThoughtSpan,
     draw_exit_positions,
+    encode,
     exit_row,
     exit_seed,
     find_thought,
@@ -89,7 +90,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         self.context_length = context_length
         self.tokenizer: Any = self.tokenizer  # verl annotates it with its factory
         self.settings = SGRPOConfig.of(self.config)
-        self.exit_prompt_ids = self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False)
+        self.exit_prompt_ids = encode(self.tokenizer, self.settings.exit_prompt, self.settings.think_end)
         self.form = ThoughtFormat.of(
             self.tokenizer, self.settings.think_start, self.settings.think_end, frozenset(eos_ids)
         )

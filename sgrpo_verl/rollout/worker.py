@@ -10,7 +10,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
-from sgrpo_verl.algorithm.serial_group import ThoughtFormat, eos_ids
+from sgrpo_verl.algorithm.serial_group import ThoughtFormat, encode, eos_ids, in_pieces
 from sgrpo_verl.correctness import ANSWER_ALONE
 from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.hooks.metrics import TAG, group_notes, row_notes
@@ -79,7 +79,14 @@ class SerialGroupWorker(_StockWorker):
         _agent_loop_registry[SERIAL_GROUP_AGENT] |= {"eos_ids": sorted(ending), "context_length": context}
         self._report = Report()
         self._fatal: Exception | None = None  # the first failure after which nothing can be generated or scored
-        exit_prompt_length = len(self.tokenizer.encode(self.settings.exit_prompt, add_special_tokens=False))
+        if in_pieces(self.tokenizer, self.settings.think_end):
+            logger.warning(
+                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which cannot encode it as such: in the "
+                "exit prompt it is %d pieces, unlike in what the model writes",
+                self.settings.think_end,
+                len(self.form.think_end_ids),
+            )
+        exit_prompt_length = len(encode(self.tokenizer, self.settings.exit_prompt, self.settings.think_end))
         check_room(exit_prompt_length, self.settings.answer_length, self.rollout_config, context)
 
     async def _run_prompt(self, prompt: dict, sampling_params: dict, trajectory: dict, trace: bool = False) -> None:

@@ -99,6 +99,8 @@ def complete(config: DictConfig) -> dict[str, Any]:
     rollout = config.actor_rollout_ref.rollout
     filled: dict[str, Any] = {}
 
+    _require_count("actor_rollout_ref.rollout.n", rollout.n, "num_exits + 1 rows, or 1 for the default")
+    _require_count("data.max_response_length", rollout.response_length, "the most tokens of a response")
     num_exits = _num_exits(user_set, rollout.n)
     settings = SGRPOConfig(
         **{"answer_length": _default_answer_length(rollout.response_length), **user_set, "num_exits": num_exits}
@@ -159,6 +161,12 @@ def _user_settings(config: DictConfig) -> dict[str, Any]:
 
 def _as_dict(node: DictConfig) -> dict[str, Any]:
     return {str(name): OmegaConf.select(node, str(name)) for name in node}
+
+
+def _require_count(name: str, value: Any, what: str) -> None:
+    """A setting of verl's that everything else is reckoned from."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}={'null' if value is None else value}: must be a whole number of at least 1, {what}")
 
 
 def _num_exits(user_set: dict[str, Any], rollout_n: int) -> int:

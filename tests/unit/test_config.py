@@ -1,6 +1,7 @@
 """How the driver completes and checks a config: filled in, never overwritten, one ValueError for each contradiction."""
 
 import dataclasses
+import re
 
 import pytest
 from omegaconf import OmegaConf
@@ -276,3 +277,14 @@ def _leaves(node, prefix=""):
     if not isinstance(node, dict) or not node:
         return [prefix]
     return [leaf for key, value in node.items() for leaf in _leaves(value, f"{prefix}.{key}".strip("."))]
+
+
+@pytest.mark.parametrize("value", ["null", "0", "many"])
+@pytest.mark.parametrize("setting", [N, "data.max_response_length"])
+def test_what_everything_is_reckoned_from_must_be_given(compose_config, setting, value):
+    config = compose_config(SGRPO, f"{setting}={value}")
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(setting)}={value}: must be a whole number of at least 1, "
+    ) as error:
+        complete(config)
+    assert "\n" not in str(error.value)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import re
 
 import pandas as pd
 import pytest
@@ -447,3 +448,123 @@ def test_the_public_benchmarks(tmp_path, name, file, rows):
         compute_score("", f"\\boxed{{{row['reward_model']['ground_truth']}}}", row["reward_model"]["ground_truth"])
         for row in prepared
     )
+
+
+CHAT = [{"role": "user", "content": "Solve it. What is 1+1?\n\nThe last line is Answer: $Answer."}]
+# A row in the form of each set that people train on, and the answer that must come of it.
+TRAINING_ROWS = {
+    "DAPO-Math-17k": (
+        {
+            "data_source": "math_dapo",
+            "prompt": CHAT,
+            "ability": "MATH",
+            "reward_model": {"ground_truth": "2", "style": "rule-lighteval/MATH_v2"},
+            "extra_info": {"index": "9a9b6eb4-a1cb-49d1-8c1e-62eaf2f74079"},
+        },
+        "2",
+    ),
+    "Skywork-OR1": (
+        {
+            "data_source": "train-math-numinamath1.5",
+            "prompt": CHAT,
+            "ability": "math",
+            "reward_model": {"ground_truth": '["2", "\\\\frac{4}{2}"]', "style": "rule"},
+            "extra_info": {"index": 0, "model_difficulty": {"DeepSeek-R1-Distill-Qwen-7B": 3}},
+        },
+        ["2", "\\frac{4}{2}"],
+    ),
+    "OpenR1-Math": (
+        {
+            "problem": "What is 1+1?",
+            "solution": "It is $2$.",
+            "answer": "2",
+            "uuid": "4a1d",
+            "generations": ["<think>…</think> \\boxed{2}"],
+            "messages": [{"role": "user", "content": "What is 1+1?"}],
+        },
+        "2",
+    ),
+    "Big-Math": (
+        {"problem": "What is 1+1?", "answer": "2", "source": "orca_math", "domain": ["x"], "llama8b_solve_rate": 0.5},
+        "2",
+    ),
+    "STILL-3": ({"question": "What is 1+1?", "answer": "$2$"}, "$2$"),
+}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize("name", TRAINING_ROWS)
+def test_a_row_of_the_sets_that_people_train_on(tmp_path, name, kind):
+    row, answer = TRAINING_ROWS[name]
+    columns = {"problem": "question"} if "question" in row else {}
+    file = write(tmp_path / f"a.{kind}", [row])
+    [made] = prepared(tmp_path, file, "math-train", columns)
+    truth = made["reward_model"]["ground_truth"]
+    assert (truth if isinstance(truth, str) else list(truth)) == answer
+    assert compute_score("", "\\boxed{2}", truth) == 1.0
+    [message] = made["prompt"]
+    assert "What is 1+1?" in message["content"]
+    if "prompt" in row:
+        assert message == CHAT[0], "verl's own prompt has its own instruction"
+        assert made["data_source"] == row["data_source"]
+        assert made["extra_info"]["index"] == 0
+    else:
+        assert message["content"].endswith("\\boxed{}.")
+
+
+def test_verls_own_cells_under_other_names(tmp_path):
+    """Named with --columns, they are read as what they are, and never as Python's text of them."""
+    file = write(tmp_path / "a.parquet", [TRAINING_ROWS["DAPO-Math-17k"][0]])
+    rows = prepared(tmp_path, file, columns={"problem": "prompt", "answer": "reward_model"})
+    assert truths(rows) == ["2"]
+    assert (list(rows[0]["prompt"]), rows[0]["data_source"]) == (CHAT, "math_dapo")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"problem": ["a", "b"], "answer": "2"}, r"row 0: column problem: \['a', 'b'\] is no chat of texts"),
+        ({"problem": {"text": "a"}, "answer": "2"}, r"row 0: column problem: \{'text': 'a'\} is neither a text nor"),
+        ({"problem": "a", "answer": {"value": 2}}, r"row 0: column answer: \{'value': 2\} has no ground_truth"),
+        ({"problem": "a", "answer": [{"value": 2}]}, r"row 0: column answer: \{'value': 2\} is neither"),
+        ({"problem": "a", "answer": "{'ground_truth': '2'}"}, "row 0: column answer: .* structure that was written as"),
+        ({"problem": '[{"content": "a"}]', "answer": "2"}, "row 0: column problem: .* structure that was written as"),
+        (
+            {"prompt": [{"role": "user", "content": [{"type": "image"}]}], "reward_model": {"ground_truth": "2"}},
+            "row 0: column prompt: .* is no chat of texts that ends with a user's message",
+        ),
+        (
+            {"prompt": CHAT, "reward_model": {"ground_truth": "2"}, "extra_info": "a"},
+            "row 0: column extra_info: 'a' is no dict",
+        ),
+        ({"prompt": CHAT, "reward_model": {"ground_truth": ""}}, "row 0: empty answer .column reward_model"),
+    ],
+)
+def test_another_structure_is_refused_by_row_and_column(tmp_path, row, message):
+    assert re.search(message, refused("math-train", tmp_path / "out", write(tmp_path / "a.jsonl", [row])))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("solution", "answer"),
+    [
+        ("The roots are $\\boxed{1}$ and $\\boxed{3}$.", "1, 3"),
+        ("It is $\\boxed{1}$, $\\boxed{2}$ or $\\boxed{3}$.", "1, 2, 3"),
+        ("First $\\boxed{1}$, then $\\boxed{3}$.", "3"),
+        ("It is \\fbox{3}.", "3"),
+        ("So $\\boxed{3}$. I mean \\boxed{3}.", "3"),
+    ],
+)
+def test_a_solution_with_several_boxes(tmp_path, solution, answer):
+    file = write(tmp_path / "a.jsonl", [{"problem": "Which?", "solution": solution}])
+    assert truths(prepared(tmp_path, file, "math-train")) == [answer]
+
+
+def test_boxes_that_stand_apart_and_a_solution_without_one_are_named(tmp_path):
+    rows = [
+        {"problem": "Which?", "solution": "One root is \\boxed{1}. Another is \\boxed{3}."},
+        {"problem": "Which one?", "solution": "It is 3."},
+    ]
+    message = refused("math-train", tmp_path / "out", write(tmp_path / "a.jsonl", rows))
+    assert "row 0: column solution: several boxes stand apart, so which is the answer? 1; 3" in message
+    assert "row 1: column solution: empty answer: there is no \\boxed{…} or \\fbox{…} in it" in message

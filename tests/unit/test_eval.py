@@ -2,10 +2,12 @@
 
 import csv
 import importlib
+import io
 import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -27,7 +29,7 @@ from sgrpo_verl.eval.folder import claim, recover
 from sgrpo_verl.eval.lines import read_run
 from sgrpo_verl.eval.problems import read_benchmarks
 from sgrpo_verl.eval.report import print_summary
-from sgrpo_verl.eval.run import evaluate
+from sgrpo_verl.eval.run import Unclosed, evaluate
 from sgrpo_verl.eval.score import score
 from sgrpo_verl.eval.settings import Settings
 from sgrpo_verl.files import read_lines
@@ -400,3 +402,27 @@ def test_an_error_is_one_sentence_and_exit_status_2(monkeypatch, capsys, tmp_pat
 def test_help_names_every_command():
     output = CliRunner().invoke(cli.app, ["--help"]).output
     assert all(command in output for command in ("data", "eval", "score", "compare", "show"))
+
+
+@pytest.mark.parametrize("method", ["no-think", "deer"])
+def test_a_model_without_thoughts_has_none_to_end(method):
+    assert settings(think_end="").think_end == ""
+    with pytest.raises(UserError, match=f"--think-end '' with --method {method}: .* use --method vanilla"):
+        settings(think_end="", method=method)
+
+
+@pytest.mark.parametrize("closed", [None, 3, 49, 50])
+def test_one_line_says_that_no_thought_is_closed(closed):
+    """In the first fifty responses, and not again."""
+    console = Console(file=io.StringIO(), width=80)
+    unclosed = Unclosed("</think>", console)
+    for number in range(200):
+        unclosed.see([SimpleNamespace(closed=number == closed)])
+    said = console.file.getvalue().splitlines()
+    if closed in (3, 49):
+        assert said == []
+    else:
+        assert said == [
+            "none of the first 50 responses closes a thought with --think-end '</think>': if the model writes no "
+            "thoughts, set --think-end '', and the whole response is the answer"
+        ]

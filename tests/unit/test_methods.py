@@ -1,5 +1,6 @@
 """The evaluation methods, run by hand against a scripted model: what they ask for, and what they make of it."""
 
+import dataclasses
 import math
 
 import pytest
@@ -80,6 +81,15 @@ def test_vanilla_cut_in_its_thought_has_no_answer():
     [completion] = run(methods.vanilla(reasoner(max_tokens=10), PROMPT), Script(f"\\boxed{{15}} {THOUGHT}"))
     assert (completion.closed, completion.cut, completion.answer) == (False, True, "")
     assert completion.response_tokens == completion.thought_tokens == 10
+
+
+def test_without_a_closing_tag_the_whole_response_is_the_answer():
+    """A model that writes no thoughts: --think-end ''."""
+    plain = dataclasses.replace(reasoner(), think_end="")
+    [completion] = run(methods.vanilla(plain, PROMPT), Script(f"So it is 15.\n{ANSWER}"))
+    assert (completion.thought, completion.answer) == ("", f"So it is 15.\n{ANSWER}")
+    assert (completion.closed, completion.thought_tokens) == (True, 0)
+    assert completion.answer_tokens == completion.response_tokens
 
 
 def test_a_prompt_that_closes_the_thought_leaves_an_answer():

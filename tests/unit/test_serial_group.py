@@ -7,15 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from sgrpo_verl.algorithm.serial_group import (
     ThoughtFormat,
     draw_exit_positions,
+    encode,
     eos_ids,
     exit_row,
     exit_seed,
     find_thought,
     full_row,
+    in_pieces,
 )
 
 EOS, CLOSE, OPEN = 0, [7, 8], [1, 2]  # the tags are two tokens here
@@ -119,6 +123,21 @@ class TestFindThought:
         span = thought_of([20, 7, 12, 22])  # "</thi", "nk>4"
         assert (span.thought_end, span.answer_start) == (1, 2)
 
+    @pytest.mark.parametrize("second", [CLOSE, [9], [10, 11]])
+    @pytest.mark.parametrize(("first", "thought_end"), [(CLOSE, 2), ([9], 2), ([10, 11], 2), ([7, 12], 2)])
+    def test_the_first_one_closes_however_they_are_written(self, first, thought_end, second):
+        """As tokens of their own, or merged with what is before or behind; the second is part of the answer."""
+        span = thought_of([20, 21, *first, 22, *second, 23])
+        start = 2 + len(first) - (first == [7, 12])  # the "4" behind that one is kept
+        assert (span.thought_end, span.answer_start, span.closed) == (thought_end, start, True)
+
+    @given(st.lists(st.integers(14, 30), max_size=30), st.lists(st.integers(14, 30), max_size=10), st.booleans())
+    def test_any_two_closing_tags(self, thought, answer, merged_first):
+        first, second = ([9], CLOSE) if merged_first else (CLOSE, [9])
+        span = thought_of([*thought, *first, *answer, *second, 22])
+        assert span.answer_start == len(thought) + len(first)
+        assert span.thought_end == (len(thought) if thought else 0)
+
     @given(st.lists(st.integers(14, 30), max_size=30), st.lists(st.integers(14, 30), max_size=10))
     def test_any_thought_and_answer(self, thought, answer):
         span = thought_of([*thought, *CLOSE, *answer])
@@ -141,6 +160,14 @@ class TestTags:
         assert self.span([1, 6, 20, *CLOSE, 22]) == (2, 3, 5, True)  # merged with the thought's first word
         assert self.span([1, 2, 20, 21, EOS]) == (2, 4, 5, False)
         assert self.span([20, 1, 2, 21, *CLOSE]) == (0, 4, 6, True), "one inside the thought opens nothing"
+
+    def test_what_stands_before_the_opening_tag_is_no_thought(self):
+        """ "Sure. <think>…": the thought starts behind the tag, unless the prompt has opened it."""
+        assert self.span([20, 4, 1, 2, 21, 22, *CLOSE, 23]) == (4, 6, 8, True)
+        assert self.span([20, 21, 5, 3, 22, *CLOSE, 23]) == (4, 5, 7, True)
+        assert self.span([20, 4, 1, 2, 21, 22]) == (4, 6, 6, False), "never closed"
+        assert self.span([20, 4, 1, 2, 21, *CLOSE], prompt=[20, 1, 2, 4]) == (0, 5, 7, True), "opened by the prompt"
+        assert self.span([1, 2, 21, *CLOSE], prompt=[20, 1, 2, 4]) == (2, 3, 5, True), "opened twice"
 
     @pytest.mark.parametrize("thought", [[], [4], [5, 4]])
     @pytest.mark.parametrize("opening", [[], [1, 2], [3]])
@@ -182,6 +209,49 @@ class TestTags:
 
 
 TOKENS = st.lists(st.integers(14, 50), max_size=40)
+
+
+class TestSpecialTags:
+    """Tokenizers that keep their special tokens out of what they encode."""
+
+    @staticmethod
+    def tokenizer(**options):
+        plain = Tokenizer(models.BPE({character: number for number, character in enumerate("[/THINK] \nab")}, []))
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, **options)
+        tokenizer.add_special_tokens({"additional_special_tokens": ["[/THINK]"]})
+        return tokenizer
+
+    @pytest.mark.parametrize("split", [False, True])
+    def test_the_tag_is_one_token_of_the_exit_prompt(self, split):
+        tokenizer = self.tokenizer(split_special_tokens=split)
+        [tag] = [tokenizer.convert_tokens_to_ids("[/THINK]")]
+        pieces = tokenizer.encode("[/THINK]", add_special_tokens=False)
+        assert (len(pieces) > 1) == split, "the case that this is about"
+        ids = encode(tokenizer, "ab\n[/THINK]\nb", "[/THINK]")
+        assert ids.count(tag) == 1
+        assert tokenizer.decode(ids).replace(" ", "") == "ab\n[/THINK]\nb"
+        form = ThoughtFormat.of(tokenizer, "", "[/THINK]", frozenset())
+        assert form.think_end_ids == [tag]
+        assert not in_pieces(tokenizer, "[/THINK]")
+        span = find_thought([], ids, form)
+        assert (span.thought_end, span.answer_start, span.closed) == (ids.index(tag), ids.index(tag) + 1, True)
+
+    def test_a_tag_that_is_no_token_is_encoded_as_it_is(self):
+        tokenizer = self.tokenizer()
+        assert encode(tokenizer, "ab", "ba") == tokenizer.encode("ab", add_special_tokens=False)
+        assert not in_pieces(tokenizer, "ba")
+
+    def test_one_that_cannot_be_encoded_is_known(self):
+        """Its token stands for another text than its name."""
+        tokenizer = SimpleNamespace(
+            all_special_tokens=["[/THINK]"],
+            convert_tokens_to_ids=lambda text: 9,
+            unk_token_id=0,
+            decode=lambda ids: "other",
+            encode=lambda text, add_special_tokens: [1, 2, 3],
+        )
+        assert in_pieces(tokenizer, "[/THINK]")
+        assert encode(tokenizer, "a[/THINK]", "[/THINK]") == [1, 2, 3]
 
 
 class TestRows:

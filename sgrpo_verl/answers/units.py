@@ -1,0 +1,148 @@
+r"""Separates a value from its unit. A unit is a word of a list, or a plain plural noun after a whole number (5 apples).
+
+Never one: a number word (5 dozen), a conjunction (5 or more), a comparison (5 at most). Degrees of an angle inside a
+function are no unit either: \sin 30^\circ is a number.
+"""
+
+import re
+
+# For each unit, how it is spelled.
+_SAME = {
+    "%": "% percent pct",
+    "degree": "degree deg degrees",
+    "dollar": "$ usd dollar buck",
+    "cent": "cent ¢",
+    "euro": "€ eur euro",
+    "pound": "£ gbp pound lb",
+    "yen": "¥ jpy yen",
+    "rupee": "₹ rupee rs inr",
+    "second": "s sec second",
+    "minute": "min minute",
+    "hour": "h hr hour",
+    "day": "day",
+    "week": "week wk",
+    "month": "month",
+    "year": "year yr",
+    "millisecond": "ms millisecond",
+    "meter": "m meter metre",
+    "millimeter": "mm millimeter millimetre",
+    "centimeter": "cm centimeter centimetre",
+    "decimeter": "dm decimeter decimetre",
+    "kilometer": "km kilometer kilometre",
+    "inch": "in inch inche",
+    "foot": "ft foot feet",
+    "yard": "yd yard",
+    "mile": "mi mile",
+    "gram": "g gram",
+    "milligram": "mg milligram",
+    "kilogram": "kg kilogram kilo",
+    "ton": "ton tonne",
+    "ounce": "oz ounce",
+    "liter": "l L liter litre",
+    "milliliter": "ml mL milliliter millilitre",
+    "centiliter": "cl cL",
+    "gallon": "gal gallon",
+    "quart": "quart qt",
+    "pint": "pint",
+    "cup": "cup",
+    "newton": "N newton",
+    "joule": "J joule",
+    "kilojoule": "kJ",
+    "calorie": "cal calorie",
+    "watt": "W watt",
+    "kilowatt": "kW",
+    "kilowatt hour": "kWh",
+    "volt": "V volt",
+    "ampere": "A ampere amp",
+    "ohm": "ohm",
+    "kelvin": "K kelvin",
+    "mole": "mol mole",
+    "pascal": "Pa pascal",
+    "kilopascal": "kPa",
+    "hertz": "Hz hertz",
+    "kilohertz": "kHz",
+    "electronvolt": "eV",
+    "radian": "rad radian",
+    "mile per hour": "mph",
+    "kilometer per hour": "kmh kph kmph",
+    "meter per second": "mps",
+    "hectare": "ha hectare",
+    "acre": "acre",
+    "unit": "unit",
+    "am": "am a.m.",
+    "pm": "pm p.m.",
+}
+_UNITS = {spelling: unit for unit, spellings in _SAME.items() for spelling in spellings.split()}
+# Words that say a number, and words that hedge or compare: never a unit.
+_NUMBER_WORDS = (
+    "half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths "
+    "ninth ninths tenth tenths hundredth hundredths thousandth thousandths ten tens hundred hundreds thousand "
+    "thousands million millions billion billions trillion trillions dozen dozens score scores pair pairs couple couples gross "
+    "zero one two three four five six seven eight nine eleven twelve twenty thirty forty fifty twice thrice double "
+    "triple zeros ones twos threes fours fives sixes sevens eights nines bn mn lakh lakhs crore crores"
+)
+_HEDGES = (
+    "and or not nor but maybe perhaps possibly probably plus minus times more less fewer greater larger smaller "
+    "higher lower least most about around approximately roughly almost nearly up to between than over under above below "
+    "otherwise else unless except if when where mod modulo is was this thus always sometimes divided squared cubed "
+    "factorial choose percentage"
+)
+NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
+NO_UNITS = NUMBER_WORDS | {*_HEDGES.split()}
+_POWERS = {"square": "square", "sq": "square", "cubic": "cubic", "cu": "cubic"}
+_WORD = r"[A-Za-z¢₹][A-Za-z.]*"
+_SQUARE = r"(?:(?:square|cubic|sq|cu)\.? )?"
+_POWER = r"(?: ?\^ ?\{?-?\d\}?)?"
+_UNIT = rf"{_SQUARE}{_WORD}{_POWER}"
+_TRAILING = re.compile(
+    r"^(?P<value>.*[\d})\]])(?P<unit> ?\\?%| ?\^ ?\{? ?\\circ ?\}?(?: ?[CF](?![A-Za-z]))?| ?[€£¥¢₹]"
+    rf"| ?{_UNIT}(?:(?: ?(?:/|\\cdot|\*) ?| per | )(?:{_UNIT}))*)$",
+    re.DOTALL,
+)
+_CURRENCY = re.compile(r"^(?P<sign>[-+]?) ?(?P<currency>[$€£¥₹])(?= ?[\d.])")
+_NAME = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
+_FUNCTION = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
+
+
+def without_unit(text: str) -> tuple[str, str]:
+    """A tidy answer's value, and its unit in a form of its own; the unit is empty where there is none."""
+    if currency := _CURRENCY.match(text):
+        return currency["sign"] + text[currency.end() :].strip(), _UNITS[currency["currency"]]
+    found = _TRAILING.match(text)
+    if not found:
+        return text, ""
+    value, written = found["value"].strip(), found["unit"].strip()
+    if "circ" in written:
+        degrees = re.sub(r"[\s{}^]|\\circ", "", written)
+        return (text, "") if _FUNCTION.search(value) else (value, f"degree{degrees}")
+    if len(written) == 1 and written.isalpha() and (found["unit"][0] != " " or _NAME.search(value)):
+        return text, ""  # 5m and x + 3 m: as likely a name
+    units: list[str] = []
+    for part in filter(None, re.split(r" ?(/|\\cdot|\*) ?| ", written)):
+        counted = not units or units[-1] == "/"
+        unit = "/" if part in ("/", "per") else "*" if part in ("*", "\\cdot") else _unit_of(part)
+        unit = unit or (_noun(value, part) if counted and found["unit"][0] == " " else None)
+        if unit is None:
+            return text, ""
+        units.append(unit)
+    return value, " ".join(units)
+
+
+def _unit_of(word: str) -> str | None:
+    """``cm^2`` as ``centimeter2``; None if it is no unit."""
+    name, _, power = re.sub(r"[\s{}]", "", word).partition("^")
+    if name.rstrip(".") in _POWERS:
+        return _POWERS[name.rstrip(".")]
+    for spelling in (name, name.rstrip("."), name.casefold() if len(name) > 1 else name):
+        for one in (spelling, spelling.removesuffix("s") if len(spelling) > 2 else spelling):
+            if one in _UNITS:
+                return _UNITS[one] + power
+    return None
+
+
+def _noun(value: str, word: str) -> str | None:
+    """What is counted, in the singular: of "5 apples" and "1 apple". None if the word cannot be that."""
+    word = word.casefold()
+    if not re.fullmatch(r"[-+]?\d+", value) or not word.isalpha() or len(word) < 3 or word in NO_UNITS:
+        return None
+    return word.removesuffix("s") if word.endswith("s") or value == "1" else None
