@@ -13,8 +13,6 @@ import torch
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 BLOCK = 128  # tokens of a block, flex_attention's own default
-# Below a block of queries torch would choose flex_decoding, which has no kernel for some lengths and no backward pass.
-_KERNEL = {"FORCE_USE_FLEX_ATTENTION": True}
 _INSTEAD = "set algorithm.sgrpo.layout=rows, or see that torch.compile works on this machine"
 
 
@@ -63,7 +61,14 @@ def _fused(
             f"TORCH_COMPILE_DISABLE or a stance that forbids compiling?), which takes tokens² of memory; {_INSTEAD}"
         )
     return flex_attention(
-        query, key, value, block_mask=mask, scale=scaling, enable_gqa=True, kernel_options=dict(_KERNEL)
+        query,
+        key,
+        value,
+        block_mask=mask,
+        scale=scaling,
+        enable_gqa=True,
+        # Below 128 queries torch would choose flex_decoding instead, which in torch 2.11 has no kernel for 127.
+        kernel_options={"FORCE_USE_FLEX_ATTENTION": True},
     )
 
 

@@ -276,7 +276,7 @@ class TestKernel:
             flex.attend(*inputs, packing.visible, 0.3), segment_by_segment(*inputs, packing.visible, 0.3)
         )
 
-    @pytest.mark.parametrize("tokens", [1, 127, 128, 1000])
+    @pytest.mark.parametrize("tokens", [127, 300])
     @pytest.mark.parametrize("train", [False, True])
     def test_every_length_takes_the_same_kernel(self, flex_backend, tokens, train):
         """Not flex_decoding, which torch would choose below 128 queries; and keys are shared, not repeated."""
