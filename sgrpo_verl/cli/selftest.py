@@ -13,17 +13,21 @@ def selftest(
     out: Annotated[
         Path, typer.Option(help="Folder for selftest.json, selftest.md and logs; an existing one is replaced.")
     ] = Path("selftest"),
-    stages: Annotated[str, typer.Option(help="Stages to run, comma-separated.")] = "1,2,3,4",
+    stages: Annotated[str, typer.Option(help="Stages to run, comma-separated. With --quick, 1,2,3.")] = "",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The most telling checks alone: about five minutes on one GPU.")
+    ] = False,
 ) -> None:
     """Prove on this machine that packed attention, an update and training are right: no network, no data.
 
     Stages: 1 packed attention, 2 one update, 3 training with vLLM, 4 several accelerators. Exit status 1 if any fails.
     """
-    from sgrpo_verl.selftest.run import STAGES, selftest
+    from sgrpo_verl.selftest.run import QUICK, STAGES, selftest
 
-    numbers = [stage.number for stage in STAGES]
+    numbers = list(QUICK) if quick else [stage.number for stage in STAGES]
+    stages = stages or ",".join(map(str, numbers))
     chosen = [int(number) for number in stages.split(",") if number.strip().isdigit()]
     if not chosen or not set(chosen) <= set(numbers):
         raise UserError(f"--stages {stages}: must be some of {', '.join(map(str, numbers))}, with commas between them")
-    if not selftest(out, chosen, console):
+    if not selftest(out, chosen, console, quick):
         raise typer.Exit(1)

@@ -22,7 +22,7 @@ def attend(
     """Attention of packed rows.
 
     Args:
-        query: (1, heads, tokens, head dimension); ``key`` and ``value`` with as many heads, or a divisor of them.
+        query: (1, heads, tokens, head dimension); ``key`` and ``value`` with as many heads, or any divisor of them.
         visible: int64, (1, 1, tokens, 3), see ``attention``.
         scaling: of the scores; None is flex_attention's own, 1/√(head dimension).
 
@@ -32,9 +32,6 @@ def attend(
     Raises:
         RuntimeError: torch cannot compile flex_attention here, or would run it uncompiled.
     """
-    groups = query.shape[1] // key.shape[1]
-    if groups & (groups - 1):  # the kernel shares a key among 2, 4, 8 … heads; transformers repeats keys as well
-        key, value = (one.repeat_interleave(groups, dim=1) for one in (key, value))
     try:
         return _compiled()(query, key, value, _block_mask_of(visible), scaling)
     except torch._dynamo.exc.FailOnRecompileLimitHit as error:
@@ -63,7 +60,16 @@ def _fused(
             "algorithm.sgrpo.layout=packed: torch would run flex_attention uncompiled (TORCHDYNAMO_DISABLE, "
             f"TORCH_COMPILE_DISABLE or a stance that forbids compiling?), which takes tokens² of memory; {_INSTEAD}"
         )
-    return flex_attention(query, key, value, block_mask=mask, scale=scaling, enable_gqa=True)
+    return flex_attention(
+        query,
+        key,
+        value,
+        block_mask=mask,
+        scale=scaling,
+        enable_gqa=True,
+        # Below 128 queries torch would choose flex_decoding instead, which in torch 2.11 has no kernel for 127.
+        kernel_options={"FORCE_USE_FLEX_ATTENTION": True},
+    )
 
 
 _latest: tuple[torch.Tensor, BlockMask] | None = None

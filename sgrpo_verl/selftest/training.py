@@ -18,6 +18,7 @@ import typer
 
 from sgrpo_verl.engine.log import cause_in
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.selftest.engine import plain_attention
 from sgrpo_verl.selftest.progress import Report
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.model import write_random_model
@@ -88,6 +89,7 @@ def main(
     device: Annotated[str, typer.Option()],
     several: Annotated[bool, typer.Option("--several", help="Stage 4: two devices.")] = False,
     only: Annotated[str, typer.Option(help="The one run of that name.")] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="Packed rows alone.")] = False,
 ) -> None:
     """Every run, one after another."""
     report = Report(out)
@@ -99,6 +101,7 @@ def main(
         model = write_random_model(Path(folder, "model"), tokenizer, **shape)
         data = write_data(Path(folder, "data"), TASKS["sums"], train=PROMPTS * STEPS[device], validation=4, test=4)
         runs = ON_TWO if several else RUNS_ON_CPU if device == "cpu" else RUNS
+        only = "S-GRPO, packed" if quick else only
         for name, overrides in runs.items() if not only else [(only, runs[only])]:
             report.progress(f"{name}: {STEPS[device]} steps of main_ppo")
             _run(report, name, overrides, model, data, Path(folder, re.sub(r"\W+", "-", name)), device)
@@ -114,6 +117,7 @@ def _run(
         *(sys.executable, "-m", "verl.trainer.main_ppo", *(("+cpu=default",) if device == "cpu" else _quick_start())),
         *(_QUICK_POLLS if device == "cpu" else ()),
         *overrides,
+        *(_without_flash_attention(overrides) if device != "cpu" else ()),
         f"data.train_files={data['train']}",
         f"data.val_files={data['validation']}",
         f"data.train_batch_size={PROMPTS}",
@@ -187,6 +191,14 @@ def _quick_start() -> tuple[str, ...]:
         "trainer.nnodes=1",
         "trainer.n_gpus_per_node=1",
     )
+
+
+def _without_flash_attention(overrides: tuple[str, ...]) -> tuple[str, ...]:
+    """Rows attend with torch's own attention where flash-attn, verl's default, is not installed."""
+    attention = plain_attention()
+    if "algorithm.sgrpo.layout=packed" in overrides or attention == "flash_attention_2":
+        return ()
+    return (f"+actor_rollout_ref.model.override_config.attn_implementation={attention}",)
 
 
 def compare_weights(engine_file: Path, actor: Path) -> tuple[int, list[str]]:

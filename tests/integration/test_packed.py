@@ -1,5 +1,9 @@
 """verl's own FSDP engine and loss on packed rows, against the same engine and loss on the rows themselves."""
 
+import subprocess
+import sys
+from contextlib import nullcontext
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,9 +12,12 @@ from tensordict import TensorDict
 from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 
 from sgrpo_verl.hooks.table import PACKED_ATTENTION
+from sgrpo_verl.packed import first_use
 from sgrpo_verl.packed.engine import _split
 from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group
 from sgrpo_verl.toy.model import write_random_model
+from tests import faults
+from tests.conftest import ROOT
 from tests.families import R1_DISTILL_QWEN
 from tests.unit.test_packed import jagged, serial_groups
 
@@ -197,34 +204,79 @@ def test_the_model_is_given_each_shared_token_once(engines):
     assert seen == [(1, 15 + 3 * 5)]
 
 
-def test_a_first_batch_is_compared_with_its_rows(process_group, model_path, monkeypatch):
-    """In two short forward passes; an attention that looks past a cut, or not at the prefix, ends the run."""
-    from sgrpo_verl.packed import attention
+@pytest.mark.parametrize("fault", faults.FAULTS)
+def test_a_faulty_packing_ends_the_run_before_anything_is_trained(engines, monkeypatch, fault):
+    _, packed = engines
+    monkeypatch.setattr(packed, "_sgrpo_compared", False, raising=False)
+    with (
+        faults.planted(fault),
+        pytest.raises(RuntimeError, match=r"log-probs of packed rows are not those of the rows\. .*layout=rows"),
+    ):
+        run(packed, build_loss(), one_group())
 
-    exact = attention.segment_by_segment
 
-    def sees_all_of_the_full_response(query, key, value, visible, scaling):
-        wrong = visible.clone()
-        branches = wrong[..., 1] > wrong[..., 0]
-        wrong[..., 1][branches] = wrong[..., 2][branches].min()
-        return exact(query, key, value, wrong, scaling)
+def test_a_run_is_compared_once_in_two_forward_passes(engines, monkeypatch):
+    _, packed = engines
+    monkeypatch.setattr(packed, "_sgrpo_compared", False, raising=False)
+    passes = []
+    handle = packed.module.register_forward_pre_hook(lambda module, args: passes.append(1))
+    run(packed, build_loss(), one_group())
+    run(packed, build_loss(), one_group())
+    handle.remove()
+    assert len(passes) == 2 + 1 + 1
 
-    def sees_no_prefix(query, key, value, visible, scaling):
-        wrong = visible.clone()
-        wrong[..., 1] = wrong[..., 0]
-        return exact(query, key, value, wrong, scaling)
 
-    for wrong in (sees_all_of_the_full_response, sees_no_prefix):
-        monkeypatch.setattr(attention, "segment_by_segment", wrong)
-        engine = build_engine(model_path, "packed")
-        with pytest.raises(RuntimeError, match=r"log-probs of packed rows are not those of the rows .*layout=rows"):
-            run(engine, build_loss(), one_group())
-    monkeypatch.setattr(attention, "segment_by_segment", exact)
-    engine, passes = build_engine(model_path, "packed"), []
-    engine.module.register_forward_pre_hook(lambda module, args: passes.append(1))
-    run(engine, build_loss(), one_group())
-    run(engine, build_loss(), one_group())
-    assert len(passes) == 2 + 1 + 1, "compared once"
+DRAWS = 200
+
+
+@pytest.mark.parametrize("model_path", [Qwen3Config], indirect=True, ids=["qwen3"])
+def test_in_bf16_every_fault_is_found_and_rounding_is_not_taken_for_one(process_group, model_path):
+    """200 draws of weights and tokens, each with every fault and without one."""
+    dtype = torch.bfloat16
+    engine = build_engine(model_path, "packed", "actor.fsdp_config.mixed_precision.param_dtype=bf16")
+    weights = [one for one in engine.module.parameters() if one.dim() > 1]
+    found = dict.fromkeys(("right", *faults.FAULTS), 0)
+    for seed in range(DRAWS):
+        torch.manual_seed(seed)
+        with torch.no_grad():
+            for one in weights:
+                one.normal_(0, engine.module.config.initializer_range)
+        batch = first_use.small_groups(first_use.vocabulary_of(engine), seed=seed)
+        with first_use.plain_attention(engine):
+            rows = first_use.log_probs_of(engine, batch)
+        for fault in found:
+            with faults.planted(fault) if fault in faults.FAULTS else nullcontext():
+                differences = first_use.differences(first_use.log_probs_of(engine, batch), rows)
+            found[fault] += not first_use.is_rounding(differences, first_use.LIMITS[dtype])
+    print(f"\nfound by the check at first use, of {DRAWS} draws in bf16 with torch {torch.__version__}: {found}")
+    assert found.pop("right") == 0
+    assert min(found.values()) >= DRAWS - 1, found
+
+
+RANK = """
+import sys, torch
+from sgrpo_verl.packed.first_use import is_rounding, of_all_ranks
+torch.distributed.init_process_group("gloo", init_method=f"file://{sys.argv[1]}", rank=int(sys.argv[2]), world_size=2)
+own = torch.tensor([0.0, 0.0 if sys.argv[2] == "0" else float("nan")])
+print("ends" if not is_rounding(of_all_ranks(own), (0.1, 0.1)) else "goes on")
+"""
+
+
+def test_what_is_no_number_on_one_rank_ends_all(tmp_path):
+    command = [sys.executable, "-c", RANK, str(tmp_path / "store")]
+    ranks = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True, cwd=ROOT) for rank in range(2)]
+    assert [rank.communicate(timeout=120)[0].split()[-1] for rank in ranks] == ["ends", "ends"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_all_reduce_that_drops_nan_is_given_none(monkeypatch, value):
+    """As NCCL's MAX may: the other rank's number is all that it returns."""
+    handed_on = []
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda found, op: handed_on.append(found.clone()))
+    found = first_use.of_all_ranks(torch.tensor([0.0, value]))
+    assert not handed_on[0].isnan().any()
+    assert not first_use.is_rounding(found, (0.1, 0.1))
 
 
 def test_the_attention_is_in_no_config_that_is_saved(engines):

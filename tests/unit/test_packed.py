@@ -267,7 +267,7 @@ class TestKernel:
         assert len(made) == 2
         assert torch.equal(made[1][1], second.segments)
 
-    @pytest.mark.parametrize(("heads", "kv_heads"), [(7, 1), (4, 1), (6, 2), (2, 2)])
+    @pytest.mark.parametrize(("heads", "kv_heads"), [(7, 1), (5, 1), (4, 1), (6, 2), (2, 2)])
     def test_grouped_heads(self, flex_backend, heads, kv_heads):
         flex_backend("eager")
         packing = packing_of([(150, [(20, 9), (100, 30)])])
@@ -275,6 +275,26 @@ class TestKernel:
         torch.testing.assert_close(
             flex.attend(*inputs, packing.visible, 0.3), segment_by_segment(*inputs, packing.visible, 0.3)
         )
+
+    @pytest.mark.parametrize("tokens", [127, 300])
+    @pytest.mark.parametrize("train", [False, True])
+    def test_every_length_takes_the_same_kernel(self, flex_backend, tokens, train):
+        """Not flex_decoding, which torch would choose below 128 queries; and keys are shared, not repeated."""
+        graphs = []
+
+        def keeps(graph, inputs):
+            graphs.append(graph)
+            return graph.forward
+
+        flex_backend(keeps)
+        packing = packing_of([(tokens, [])])
+        inputs = random_heads(tokens, 7, 1)
+        with torch.set_grad_enabled(train):
+            flex.attend(*inputs, packing.visible, 0.3)
+        [graph] = graphs
+        [node] = [node for node in graph.graph.nodes if node.target is torch.ops.higher_order.flex_attention]
+        assert any(isinstance(one, dict) and one.get("FORCE_USE_FLEX_ATTENTION") for one in node.args)
+        assert node.args[1].meta["example_value"].shape[1] == 1
 
     @pytest.mark.parametrize("why", ["the recompile limit", "compiling is switched off", "no kernel"])
     def test_the_uncompiled_path_is_an_error(self, flex_backend, why):
