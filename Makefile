@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 PINNED := .venv-pinned
 
-.PHONY: help setup demo ablation language bench selftest test test-unit test-pinned check docs clean
+.PHONY: help setup demo ablation language bench selftest test test-unit test-pinned check docs release-check clean
 help:
 	@echo "make demo       set up, teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0)"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest"
 	@echo "make check      lint, format and types"
 	@echo "make docs       the documentation as a site, into outputs/site"
+	@echo "make release-check  sdist and wheel, checked, and proved in an environment of their own"
 	@echo "make clean      remove .venv and outputs"
 
 setup: $(READY)
@@ -68,6 +69,10 @@ $(PINNED)/.ready: requirements/cpu.txt requirements/pinned.txt requirements/inst
 
 docs: $(READY)
 	$(BIN)/python -m mkdocs build --strict
+
+# What the release workflow does but publishing: sdist and wheel, twine's check, and the wheel outside the checkout.
+release-check: $(READY)
+	@.ci/release-check $(BIN)/python
 
 clean:
 	rm -rf $(VENV) $(PINNED) outputs
