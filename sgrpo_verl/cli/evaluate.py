@@ -65,7 +65,12 @@ def evaluate(
     think_start: Annotated[str, typer.Option(help="Text that opens a thought.", rich_help_panel=DECODING)] = "<think>",
     think_end: Annotated[str, typer.Option(help="Text that closes a thought.", rich_help_panel=DECODING)] = THINK_END,
     exit_prompt: Annotated[
-        str, typer.Option(help="Text that is appended to a thought that is cut.", rich_help_panel=DECODING)
+        str,
+        typer.Option(
+            help="Text that is appended to a thought that is cut.",
+            rich_help_panel=DECODING,
+            show_default=repr(EXIT_PROMPT),
+        ),
     ] = EXIT_PROMPT,
     method: Annotated[
         MethodName, typer.Option(help="How to spend tokens on a problem.", rich_help_panel=METHOD)
@@ -85,10 +90,19 @@ def evaluate(
     ] = ",".join(DEER.words),
     deer_inducer: Annotated[
         str,
-        typer.Option(help="deer: text that is appended to the thought to get a trial answer.", rich_help_panel=METHOD),
+        typer.Option(
+            help="deer: text that is appended to the thought to get a trial answer.",
+            rich_help_panel=METHOD,
+            show_default=repr(DEER.inducer),
+        ),
     ] = DEER.inducer,
     deer_closing: Annotated[
-        str, typer.Option(help="deer: text that is appended to a thought that is ended.", rich_help_panel=METHOD)
+        str,
+        typer.Option(
+            help="deer: text that is appended to a thought that is ended.",
+            rich_help_panel=METHOD,
+            show_default=repr(DEER.closing),
+        ),
     ] = DEER.closing,
     deer_trial_tokens: Annotated[
         int, typer.Option(help="deer: maximum tokens of a trial answer.", rich_help_panel=METHOD)
