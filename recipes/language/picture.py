@@ -21,7 +21,7 @@ from recipes.ablation.variants import UNTRAINED
 from sgrpo_verl.eval.plots import COLORS, save
 
 TITLES = ("S-GRPO", "w/o serial group (GRPO)", "GRPO, length penalty")
-NAMES = ("S-GRPO", "GRPO", "GRPO with a\nlength penalty")
+NAMES = ("S-GRPO", "GRPO", "GRPO,\nlength\npenalty")
 LOOKS = {"greedy": (COLORS[1], "o", "greedy decoding"), "sampled": (COLORS[2], "s", "sampled at temperature 1")}
 TITLE = "Before and after training"
 COLUMNS = (
@@ -80,7 +80,7 @@ def draw(records: Sequence[Record], path: Path, title: str = TITLE) -> None:
     rows = [(row, name) for row, name in zip(TITLES, NAMES, strict=True) if row in changed]
     if not rows:
         return
-    figure, panels = plt.subplots(1, 2, figsize=(7.2, 1.7 + 1.1 * len(rows)), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(6.3, 1.7 + 1.1 * len(rows)), sharey=True, layout="constrained")
     labels = []
     for at, (row, name) in enumerate(rows):
         counts = set()
@@ -97,7 +97,7 @@ def draw(records: Sequence[Record], path: Path, title: str = TITLE) -> None:
     panels[0].set(title="tokens per response", xlim=(0, None), ylim=(len(rows) - 0.42, -0.38))
     panels[0].set_yticks([at + 0.2 for at in range(len(rows))], labels, fontsize=12)
     panels[1].set(title="accuracy (%)")
-    panels[1].margins(x=0.12)
+    panels[1].margins(x=0.14)
     for panel in panels:
         panel.tick_params(axis="y", length=0)
         panel.tick_params(axis="x", labelsize=11)
