@@ -9,7 +9,7 @@ TOOLS_READY := $(VENV)/.ready-tools
 
 PINNED := .venv-pinned
 
-.PHONY: help setup setup-tools demo ablation language bench selftest test test-unit test-pinned check docs clean
+.PHONY: help setup setup-tools demo ablation language bench selftest test test-unit test-pinned check docs release-check clean
 help:
 	@echo "Times are those of 2 cores; a fresh checkout adds about three minutes of setting up, a slow network more."
 	@echo "make demo       teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0); 10 to 25 minutes"
@@ -24,6 +24,7 @@ help:
 	@echo "make docs       the documentation as a site, into outputs/site; half a minute"
 	@echo "make setup      what demo, ablation, language, bench and selftest run with, into .venv; they set it up themselves"
 	@echo "make setup-tools  what test, check and docs need beside it, into the same .venv; they add it themselves"
+	@echo "make release-check  sdist and wheel, checked, and proved in an environment of their own"
 	@echo "make clean      remove .venv and outputs"
 
 setup: $(READY)
@@ -79,6 +80,10 @@ $(PINNED)/.ready: requirements/pinned.txt requirements/cpu.txt requirements/dev.
 
 docs: $(TOOLS_READY)
 	$(BIN)/python -m mkdocs build --strict
+
+# What the release workflow does but publishing: sdist and wheel, twine's check, and the wheel outside the checkout.
+release-check: $(TOOLS_READY)
+	@.ci/release-check $(BIN)/python
 
 clean:
 	rm -rf $(VENV) $(PINNED) outputs

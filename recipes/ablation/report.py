@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from recipes.ablation.variants import UNTRAINED, Variant
+from sgrpo_verl.eval.plots import COLORS, MARKERS, save
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.toy.evaluate import accuracy_by_rechecks, read_responses, summarize
@@ -26,7 +27,6 @@ from sgrpo_verl.toy.train import accuracy, read_steps, response_length
 EXAMPLES = 10
 KINDS = ("greedy", "sampled")
 SHARES = {"rechecked": "re-checks", "exit_prompts": "says the exit prompt"}  # of the sampled thoughts
-MARKERS = "osD^vPX<>"
 
 
 def write(folder: Path, task: Task, name: str, variants: Sequence[Variant], console: Console) -> None:
@@ -115,49 +115,55 @@ def _plot_runs(
     figures: dict[Variant, list[dict[str, Any]]], untrained: dict[str, dict[str, float]], path: Path, title: str
 ) -> None:
     """Accuracy against response tokens, a point for every run."""
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, panels = plt.subplots(2, 1, figsize=(6.5, 7.5), sharex=True, layout="constrained")
     for panel, kind in zip(panels, KINDS, strict=True):
         base = untrained[kind]
         panel.plot(base["response_tokens"], 100 * base["accuracy"], "k*", markersize=13, label="untrained")
-        for (variant, runs), marker in zip(figures.items(), MARKERS, strict=False):
+        for (variant, runs), color, marker in zip(figures.items(), COLORS[1:], MARKERS[1:], strict=False):
             panel.plot(
                 [run[kind]["response_tokens"] for run in runs],
                 [100 * run[kind]["accuracy"] for run in runs],
                 marker,
+                color=color,
                 markersize=8,
                 fillstyle="none",  # runs that end in the same place stay visible
                 markeredgewidth=1.5,
                 label=variant.title,
             )
-        panel.set(title=f"{title}, {kind}", xlabel="tokens per response", ylabel="accuracy (%)", xlim=(0, None))
+        panel.set(title=f"{title}, {kind}", ylabel="accuracy (%)", xlim=(0, None))
         panel.set_ylim(min(90, panel.get_ylim()[0]), 100.5)  # so that half a point looks small
         panel.grid(alpha=0.3)
-    panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    panels[1].set_xlabel("tokens per response")
+    _legend_below(figure, panels[0])
+    save(figure, path)
 
 
 def plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
     """Length and accuracy of the sampled full responses over the training steps, a thin line a run, a thick mean."""
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    figure, panels = plt.subplots(2, 1, figsize=(6.5, 7.5), sharex=True, layout="constrained")
     for panel, (title, value) in zip(
         panels, (("length (tokens)", response_length), ("accuracy", accuracy)), strict=True
     ):
-        for color, variant in enumerate(variants):
+        for color, variant in zip(COLORS[1:], variants, strict=False):
             if value is accuracy and "+sgrpo=length_penalty" in variant.overrides:
                 continue  # verl reports its score, from which the penalty has been taken
             runs = sorted((folder / variant.name).glob("seed*/metrics.jsonl"))
             curves = [pd.Series({step["step"]: value(step) for step in read_steps(run)}) for run in runs]
             for curve in curves:
-                panel.plot(curve.index, curve, color=f"C{color}", alpha=0.25, linewidth=0.8)
+                panel.plot(curve.index, curve, color=color, alpha=0.25, linewidth=0.8)
             if curves:
                 average = pd.concat(curves, axis=1).mean(axis=1)
-                panel.plot(average.index, average, color=f"C{color}", label=variant.title)
-        panel.set(title=f"{title} of the sampled responses", xlabel="training step", ylim=(0, None))
+                panel.plot(average.index, average, color=color, label=variant.title)
+        panel.set(title=f"{title} of the sampled responses", ylim=(0, None))
         panel.grid(alpha=0.3)
-    panels[0].legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    panels[1].set_xlabel("training step")
+    _legend_below(figure, panels[0])
+    save(figure, path)
+
+
+def _legend_below(figure: Any, panel: Any) -> None:
+    """One legend for both panels, which have the same rows."""
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
 
 
 def write_examples(folder: Path) -> None:

@@ -13,10 +13,10 @@ from rich.console import Console
 from recipes.ablation.report import KINDS, plot_curves
 from recipes.ablation.variants import UNTRAINED
 from recipes.language.lessons import CHECK
+from recipes.language.picture import Change, Record, draw, write_records
 from recipes.language.variants import variants
-from sgrpo_verl.eval import compare
+from sgrpo_verl.eval import compare, plots, statistics
 from sgrpo_verl.eval.lines import Line, read_run
-from sgrpo_verl.eval.plots import plot_accuracy_against_tokens
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.toy.evaluate import read_responses
@@ -25,6 +25,7 @@ from sgrpo_verl.toy.evaluate import read_responses
 def write(out: Path, tests: Sequence[str], console: Console) -> None:
     """Of every run in ``out``: tables, plots and ``.csv`` for each decoding; curves, checks and an example."""
     runs = {kind: _runs(out, kind) for kind in KINDS}
+    records = []
     for kind in KINDS:
         lines = {
             title: [read_run(run / kind, f"{run.relative_to(out)}", console)[0] for run in group]
@@ -38,10 +39,13 @@ def write(out: Path, tests: Sequence[str], console: Console) -> None:
             console.rule(f"{test}, {kind}")
             print_whole(console, result)
             parts.append(f"**{test}**\n\n{compare.markdown(result)}")
-            plot_accuracy_against_tokens(means, [test], out / f"{kind}_{test}.png")
+            plots.plot_accuracy_against_tokens(plots.points(means, [test]), test, out / f"{kind}_{test}.png")
         (out / f"{kind}.md").write_text("\n".join(parts))
         every = [line for group in lines.values() for line in group]
         compare.write_csv(every, evaluated, out / f"{kind}.csv")
+        records += [record for group in lines.items() for record in _records(kind, means[0], *group)]
+    write_records(records, out / "before_after.csv")
+    draw(records, out / "before_after.png")
     plot_curves(out, [one for one in variants().values() if one.title in runs["greedy"]], out / "curves.png")
     checks = {f"{run.relative_to(out)}": checks_of(run) for group in runs["sampled"].values() for run in group}
     (out / "checks.json").write_text(json.dumps(checks, indent=2) + "\n")
@@ -69,6 +73,27 @@ def _mean(title: str, group: Sequence[Line]) -> Line:
     label = title if len(group) == 1 else f"{title}, {len(group)} seeds"
     scores, tokens = [line.scores for line in group], [line.tokens for line in group]
     return replace(group[0], label=label, run=label, scores=over_seeds(scores), tokens=over_seeds(tokens))
+
+
+def _records(kind: str, untrained: Line, title: str, group: Sequence[Line]) -> list[Record]:
+    """Of the problems of the families taught: the mean of a row's seeds, with its changes, and each seed."""
+
+    def figures(line: Line) -> tuple[float, float]:
+        return float(line.tokens["test"].mean()), 100 * float(line.scores["test"].mean())
+
+    average = _mean(title, group)
+    if title == UNTRAINED:
+        return [Record(title, kind, "mean", *figures(average))]
+
+    def change(statistic: statistics.Statistic) -> Change | None:
+        sizes = untrained.sizes(["test"])
+        ends = statistics.interval(statistic, sizes)
+        return None if ends is None else (100 * statistics.whole(statistic, sizes), 100 * ends[0], 100 * ends[1])
+
+    tokens = statistics.relative_change([average.tokens["test"]], [untrained.tokens["test"]])
+    accuracy_ = statistics.difference([average.scores["test"]], [untrained.scores["test"]])
+    seeds = [Record(title, kind, line.run.rpartition("seed")[2], *figures(line)) for line in group]
+    return [Record(title, kind, "mean", *figures(average), change(tokens), change(accuracy_)), *seeds]
 
 
 def checks_of(run: Path) -> dict[str, Any]:

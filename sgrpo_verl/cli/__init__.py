@@ -4,10 +4,12 @@ Each command has its own file, and imports vLLM or torch only when it runs.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from sgrpo_verl import __version__
 from sgrpo_verl.cli.compare import compare
 from sgrpo_verl.cli.data import data
 from sgrpo_verl.cli.doctor import doctor
@@ -17,11 +19,24 @@ from sgrpo_verl.cli.selftest import selftest
 from sgrpo_verl.cli.show import show
 from sgrpo_verl.errors import UserError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    help="Tools for S-GRPO: data, evaluation, and checks of an installation.",
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sgrpo-verl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Tools for S-GRPO: data, evaluation, and checks of an installation."""
+
+
 for name, command in (
     ("data", data),
     ("eval", evaluate),

@@ -8,6 +8,9 @@ import typer
 from sgrpo_verl.cli.console import console
 from sgrpo_verl.errors import UserError
 
+WHAT = "What"
+WHICH = "Which problems"
+
 
 def data(
     name: Annotated[
@@ -17,31 +20,49 @@ def data(
             "deepmath-103k, gsm8k-train, math-train (training)."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for NAME.parquet and NAME.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for NAME.parquet and NAME.json.", rich_help_panel=WHAT)],
     local: Annotated[
         Path | None,
-        typer.Option("--from", help="Local file to read instead of the hub: JSONL, .jsonl.gz, JSON, parquet or CSV."),
+        typer.Option(
+            "--from",
+            help="Local file to read instead of the hub: JSONL, .jsonl.gz, JSON, parquet or CSV.",
+            rich_help_panel=WHAT,
+        ),
     ] = None,
     columns: Annotated[
-        str, typer.Option(help="With --from: names of the file's columns, such as problem=Question,answer=Answer.")
+        str,
+        typer.Option(
+            help="With --from: names of the file's columns, such as problem=Question,answer=Answer.",
+            rich_help_panel=WHAT,
+        ),
     ] = "",
-    seed: Annotated[int, typer.Option(help="Seed for shuffling GPQA's choices.")] = 0,
-    min_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out problems easier than this.")] = None,
-    max_difficulty: Annotated[float | None, typer.Option(help="DeepMath: leave out problems harder than this.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed for shuffling GPQA's choices.", rich_help_panel=WHAT)] = 0,
+    min_difficulty: Annotated[
+        float | None, typer.Option(help="DeepMath: leave out problems easier than this.", rich_help_panel=WHICH)
+    ] = None,
+    max_difficulty: Annotated[
+        float | None, typer.Option(help="DeepMath: leave out problems harder than this.", rich_help_panel=WHICH)
+    ] = None,
     exclude: Annotated[
         Path | None,
-        typer.Option(help="File of problems to leave out: .txt with one per line, or rows with a problem column."),
+        typer.Option(
+            help="File of problems to leave out: .txt with one per line, or rows with a problem column.",
+            rich_help_panel=WHICH,
+        ),
     ] = None,
     decontaminate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of further benchmarks whose problems must not be in a training set; those in OUT count, too."
+            help="Folder of further benchmarks whose problems must not be in a training set; those in OUT count, too.",
+            rich_help_panel=WHICH,
         ),
     ] = None,
     skip_bad_rows: Annotated[
         bool,
         typer.Option(
-            "--skip-bad-rows", help="Leave out rows with an empty answer or a duplicate problem instead of stopping."
+            "--skip-bad-rows",
+            help="Leave out rows with an empty answer or a duplicate problem instead of stopping.",
+            rich_help_panel=WHICH,
         ),
     ] = False,
 ) -> None:

@@ -14,6 +14,11 @@ from sgrpo_verl.eval.deer import Deer
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 
 DEER = Deer()
+WHAT = "What to evaluate"
+HOW_MUCH = "How much"
+DECODING = "Decoding"
+METHOD = "Method"
+ENGINE = "Engine"
 
 
 class MethodName(str, Enum):
@@ -27,46 +32,98 @@ class MethodName(str, Enum):
 def evaluate(
     model: Annotated[
         str,
-        typer.Option(help="Model folder, Hugging Face hub id, or verl checkpoint (which verl's merger merges first)."),
+        typer.Option(
+            help="Model folder, Hugging Face hub id, or verl checkpoint (which verl's merger merges first).",
+            rich_help_panel=WHAT,
+        ),
     ],
-    data: Annotated[Path, typer.Option(help="Folder of the benchmarks' parquet files.")],
-    out: Annotated[Path, typer.Option(help="Folder for the run; an unfinished run in it is resumed.")],
+    data: Annotated[Path, typer.Option(help="Folder of the benchmarks' parquet files.", rich_help_panel=WHAT)],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run; an unfinished run in it is resumed.", rich_help_panel=WHAT)
+    ],
     benchmarks: Annotated[
-        str, typer.Option(help="Names of benchmarks, comma-separated; by default all in DATA but training sets.")
+        str,
+        typer.Option(
+            help="Names of benchmarks, comma-separated; by default all in DATA but training sets.", rich_help_panel=WHAT
+        ),
     ] = "",
-    method: Annotated[MethodName, typer.Option(help="How to spend tokens on a problem.")] = MethodName.vanilla,
-    samples: Annotated[int, typer.Option(help="Samples of each problem; accuracy is pass@1 over them.")] = 1,
-    temperature: Annotated[float, typer.Option(help="Sampling temperature; 0 is greedy decoding.")] = 0.6,
-    top_p: Annotated[float, typer.Option()] = 0.95,
-    seed: Annotated[int, typer.Option(help="Seed of the samples.")] = 0,
-    max_tokens: Annotated[int, typer.Option(help="Maximum tokens of a response.")] = 16_384,
-    answer_tokens: Annotated[int, typer.Option(help="Maximum tokens of an answer after a forced exit.")] = 1024,
-    limit: Annotated[int | None, typer.Option(help="Use only this many problems of each benchmark.")] = None,
-    caps: Annotated[str, typer.Option(help="budget: maximum tokens of the thought, comma-separated.")] = "",
-    truncate_like: Annotated[
-        Path | None, typer.Option(help="truncate-like: folder of the run whose thought lengths are used.")
+    limit: Annotated[
+        int | None, typer.Option(help="Use only this many problems of each benchmark.", rich_help_panel=WHAT)
     ] = None,
-    think_start: Annotated[str, typer.Option(help="Text that opens a thought.")] = "<think>",
+    samples: Annotated[
+        int, typer.Option(help="Samples of each problem; accuracy is pass@1 over them.", rich_help_panel=HOW_MUCH)
+    ] = 1,
+    max_tokens: Annotated[int, typer.Option(help="Maximum tokens of a response.", rich_help_panel=HOW_MUCH)] = 16_384,
+    answer_tokens: Annotated[
+        int, typer.Option(help="Maximum tokens of an answer after a forced exit.", rich_help_panel=HOW_MUCH)
+    ] = 1024,
+    seed: Annotated[int, typer.Option(help="Seed of the samples.", rich_help_panel=HOW_MUCH)] = 0,
+    temperature: Annotated[
+        float, typer.Option(help="Sampling temperature; 0 is greedy decoding.", rich_help_panel=DECODING)
+    ] = 0.6,
+    top_p: Annotated[
+        float,
+        typer.Option(help="Sample among the likeliest tokens that reach this probability.", rich_help_panel=DECODING),
+    ] = 0.95,
+    think_start: Annotated[str, typer.Option(help="Text that opens a thought.", rich_help_panel=DECODING)] = "<think>",
     think_end: Annotated[
-        str, typer.Option(help="Text that closes a thought; '' for a model without thoughts: all is answer.")
+        str,
+        typer.Option(
+            help="Text that closes a thought; '' for a model without thoughts: all is answer.", rich_help_panel=DECODING
+        ),
     ] = THINK_END,
-    exit_prompt: Annotated[str, typer.Option(help="Text that is appended to a thought that is cut.")] = EXIT_PROMPT,
+    exit_prompt: Annotated[
+        str,
+        typer.Option(
+            help="Text that is appended to a thought that is cut.",
+            rich_help_panel=DECODING,
+            show_default=repr(EXIT_PROMPT),
+        ),
+    ] = EXIT_PROMPT,
+    method: Annotated[
+        MethodName, typer.Option(help="How to spend tokens on a problem.", rich_help_panel=METHOD)
+    ] = MethodName.vanilla,
+    caps: Annotated[
+        str, typer.Option(help="budget: maximum tokens of the thought, comma-separated.", rich_help_panel=METHOD)
+    ] = "",
+    truncate_like: Annotated[
+        Path | None,
+        typer.Option(help="truncate-like: folder of the run whose thought lengths are used.", rich_help_panel=METHOD),
+    ] = None,
     deer_threshold: Annotated[
-        float, typer.Option(help="deer: confidence above which the thought ends.")
+        float, typer.Option(help="deer: confidence above which the thought ends.", rich_help_panel=METHOD)
     ] = DEER.threshold,
-    deer_words: Annotated[str, typer.Option(help="deer: transition words, comma-separated.")] = ",".join(DEER.words),
+    deer_words: Annotated[
+        str, typer.Option(help="deer: transition words, comma-separated.", rich_help_panel=METHOD)
+    ] = ",".join(DEER.words),
     deer_inducer: Annotated[
-        str, typer.Option(help="deer: text that is appended to the thought to get a trial answer.")
+        str,
+        typer.Option(
+            help="deer: text that is appended to the thought to get a trial answer.",
+            rich_help_panel=METHOD,
+            show_default=repr(DEER.inducer),
+        ),
     ] = DEER.inducer,
     deer_closing: Annotated[
-        str, typer.Option(help="deer: text that is appended to a thought that is ended.")
+        str,
+        typer.Option(
+            help="deer: text that is appended to a thought that is ended.",
+            rich_help_panel=METHOD,
+            show_default=repr(DEER.closing),
+        ),
     ] = DEER.closing,
-    deer_trial_tokens: Annotated[int, typer.Option(help="deer: maximum tokens of a trial answer.")] = DEER.trial_tokens,
-    dtype: Annotated[str, typer.Option(help="Passed to vLLM.")] = "auto",
-    tensor_parallel_size: Annotated[int, typer.Option(help="Passed to vLLM.")] = 1,
-    gpu_memory_utilization: Annotated[float | None, typer.Option(help="Passed to vLLM.")] = None,
-    max_num_seqs: Annotated[int | None, typer.Option(help="Passed to vLLM.")] = None,
-    enforce_eager: Annotated[bool, typer.Option("--enforce-eager", help="Passed to vLLM.")] = False,
+    deer_trial_tokens: Annotated[
+        int, typer.Option(help="deer: maximum tokens of a trial answer.", rich_help_panel=METHOD)
+    ] = DEER.trial_tokens,
+    dtype: Annotated[str, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)] = "auto",
+    tensor_parallel_size: Annotated[int, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)] = 1,
+    gpu_memory_utilization: Annotated[
+        float | None, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)
+    ] = None,
+    max_num_seqs: Annotated[int | None, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)] = None,
+    enforce_eager: Annotated[
+        bool, typer.Option("--enforce-eager", help="Passed to vLLM.", rich_help_panel=ENGINE)
+    ] = False,
 ) -> None:
     """Accuracy and tokens of a model on benchmarks."""
     from sgrpo_verl.eval.report import print_summary

@@ -38,10 +38,11 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     write_csv(lines, benchmarks, out / "table.csv")
     from sgrpo_verl.eval import plots
 
-    plots.plot_accuracy_against_tokens(lines, benchmarks, out / "compare.png")
+    points, name = plots.points(lines, benchmarks), plots.named(benchmarks)
+    plots.plot_accuracy_against_tokens(points, name, out / "compare.png")
     written = "table.md, table.csv, compare.png"
     if any(line.cap is not None for line in lines):
-        plots.plot_budgets(lines, benchmarks, out / "budget.png")
+        plots.plot_budgets(points, name, out / "budget.png")
         written += ", budget.png"
     console.print(f"{written} are in {out}")
 
