@@ -17,7 +17,7 @@ from rich.progress import track
 
 from sgrpo_verl.data.local import read_file
 from sgrpo_verl.data.overlap import TestSets, normalized
-from sgrpo_verl.data.records import is_training_set, record_of
+from sgrpo_verl.data.records import is_training_set, record_of, recorded
 from sgrpo_verl.data.sources import (
     PLAIN_COLUMNS,
     SOURCES,
@@ -239,7 +239,7 @@ def _check_no_training_set(prepared: Prepared, benchmarks: list[Path], filters: 
     for file in benchmarks:
         inside = f"in {_names(benchmarks)[file]} ("
         lost = sum(count for cause, count in prepared.removed.items() if cause.startswith(inside))
-        if not record_of(file).is_file() and file not in filters.decontaminate and lost > MOST * prepared.read:
+        if recorded(file) is None and file not in filters.decontaminate and lost > MOST * prepared.read:
             raise UserError(
                 f"{lost} of the {prepared.read} problems are also in {file}, which has no record beside it: if it is a "
                 f"training set, move it elsewhere; if it is a test set, say so with --decontaminate {file}"

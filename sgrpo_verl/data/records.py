@@ -16,10 +16,19 @@ def record_of(parquet: Path) -> Path:
     return parquet.with_suffix(".json")
 
 
+def recorded(parquet: Path) -> bool | None:
+    """Whether its record says that a file is for training; None if it has none."""
+    try:
+        record = json.loads(record_of(parquet).read_text())
+    except (OSError, ValueError):
+        return None
+    return record.get("training") if isinstance(record, dict) else None  # else it is somebody's data
+
+
 def is_training_set(parquet: Path) -> bool:
     """Whether a file is for training: its record says so, or else its name, or verl's ``extra_info.split``."""
-    if record_of(parquet).is_file():
-        return bool(json.loads(record_of(parquet).read_text()).get("training", False))
+    if (said := recorded(parquet)) is not None:
+        return said
     if parquet.stem in SOURCES:
         return SOURCES[parquet.stem].training
     return bool(_FOR_TRAINING.search(parquet.stem)) or _split(parquet) == "train"

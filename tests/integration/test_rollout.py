@@ -561,7 +561,7 @@ class TestLostRollout:
         with pytest.raises(RuntimeError, match=r"(?s)continue: .*vLLM's engine died: .*ended from outside.*log is"):
             sample(rollout, uids)
         rollout.new_manager()
-        uids = begin_step(rollout, PROBLEMS[:4])
         server.kill()
+        uids = begin_step(rollout, PROBLEMS[:4])
         with pytest.raises(RuntimeError, match=r"(?s)continue: an actor that it needs has died.*vLLMHttpServer"):
             sample(rollout, uids)

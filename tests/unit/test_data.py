@@ -411,6 +411,7 @@ def test_only_test_sets_beside_the_output_are_kept_out_of_it(tmp_path):
     for name in ("deepmath-103k", "my_train", "math-train"):
         write(out / f"{name}.parquet", whole)
     write(out / "mine.parquet", [verl_row(row["question"], split="train") for row in rows])
+    (out / "mine.json").write_text("[]")  # the data that it was made from, and no record
     write(out / "his.parquet", [verl_row(row["question"] + INSTRUCTION, split="test") for row in rows[:3]])
     (tmp_path / "other").mkdir()
     write(tmp_path / "other" / "his.parquet", [verl_row(rows[4]["question"])])
