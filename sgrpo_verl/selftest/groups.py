@@ -135,6 +135,7 @@ def batch_of(
     vocabulary: int,
     groups: Sequence[int] | None,
     old_log_probs: list[torch.Tensor] | None = None,
+    prompt_length: int = PROMPT,
     **options: Any,
 ) -> TensorDict:
     """A batch as verl gives it to an engine: jagged tensors, and its settings.
@@ -147,7 +148,7 @@ def batch_of(
     from verl.utils import tensordict_utils as tu
 
     rng = random.Random(0)
-    prompt = [rng.randrange(vocabulary) for _ in range(PROMPT)]
+    prompt = [rng.randrange(vocabulary) for _ in range(prompt_length)]
 
     def jagged(values: list[Any]) -> torch.Tensor:
         return torch.nested.as_nested_tensor([torch.as_tensor(value) for value in values], layout=torch.jagged)
@@ -155,8 +156,8 @@ def batch_of(
     masks = [mask for _, mask in rows]
     fields = {
         "input_ids": jagged([[*prompt, *response] for response, _ in rows]),
-        "position_ids": jagged([list(range(PROMPT + len(response))) for response, _ in rows]),
-        "prompts": jagged([[number] * PROMPT for number in groups or [0] * len(rows)]),
+        "position_ids": jagged([list(range(prompt_length + len(response))) for response, _ in rows]),
+        "prompts": jagged([[number] * prompt_length for number in groups or [0] * len(rows)]),
         "responses": jagged([response for response, _ in rows]),
         "response_mask": jagged(masks),
         "loss_mask": jagged(masks),

@@ -29,8 +29,8 @@ SHAPES: dict[str, dict[str, int]] = {
 }
 KEYS, VOCABULARY, HEAD = 8, 151_936, 128  # of both
 SMALL = {"hidden_size": 64, "intermediate_size": 192, "num_attention_heads": 4, "layers": 2}
-# Behind a thought of 32 tokens, one token too many or too few shows in bf16; the longer ones are also timed.
-SHORT = 32
+# Behind so few tokens, one too many or too few shows in bf16. The longer thoughts are also timed.
+SHORT, SHORT_PROMPT = 16, 4
 THOUGHTS: tuple[int, ...] = (SHORT, 2000, 8000, 16_000)
 THOUGHTS_IF_QUICK, THOUGHTS_ON_CPU = (SHORT, 8000), (SHORT, 300)
 LAYERS_IF_QUICK = 4
@@ -90,7 +90,7 @@ def _compare(report: Report, model: Path, name: str, thought: int, loss: Callabl
     for layout in LAYOUTS:
         report.progress(f"{name}: {layout}")
         try:
-            measured[layout] = measure(model, layout, rows, loss)
+            measured[layout] = measure(model, layout, rows, SHORT_PROMPT if thought == SHORT else PROMPT, loss)
         except torch.OutOfMemoryError:
             report.figure(f"{name}: {layout}", "does not fit into memory")
         except Exception as error:
@@ -128,7 +128,7 @@ def compare(report: Report, name: str, layout: str, ours: Found, theirs: Found, 
     report.figure(f"{name}: cost against {layout} ({attention})", f"{seconds}{memory}{goal}")
 
 
-def measure(model: Path, layout: str, rows: list, loss: Callable, *overrides: str) -> Found:
+def measure(model: Path, layout: str, rows: list, prompt: int, loss: Callable, *overrides: str) -> Found:
     """Log-probs before an update, gradients of two updates, and the seconds of the second.
 
     The first update's loss is on the answers alone: in one on everything, they are 1 to 9 % of the tokens.
@@ -142,7 +142,8 @@ def measure(model: Path, layout: str, rows: list, loss: Callable, *overrides: st
     answers = answers_of(rows)
     own = EXIT_PROMPT + sum(answers[0][1]) + 1  # of each exit, once packed
     settings: dict[str, Any] = {
-        "max_token_len_per_gpu": PROMPT + len(rows[-1][0]) + NUM_EXITS * own,
+        "prompt_length": prompt,
+        "max_token_len_per_gpu": prompt + len(rows[-1][0]) + NUM_EXITS * own,
         "use_remove_padding": layout == "unpadded" and not on_cpu(),
     }
     groups = None if layout == "packed" else range(len(rows))
