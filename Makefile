@@ -22,9 +22,9 @@ help:
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest; its first set-up downloads 5 GB"
 	@echo "make check      lint, format and types; half a minute"
 	@echo "make docs       the documentation as a site, into outputs/site; half a minute"
+	@echo "make release-check  sdist and wheel, checked, and the wheel proved in an environment of its own, 2 GB of downloads; some minutes"
 	@echo "make setup      what demo, ablation, language, bench and selftest run with, into .venv; they set it up themselves"
 	@echo "make setup-tools  what test, check and docs need beside it, into the same .venv; they add it themselves"
-	@echo "make release-check  sdist and wheel, checked, and proved in an environment of their own"
 	@echo "make clean      remove .venv and outputs"
 
 setup: $(READY)
@@ -82,8 +82,8 @@ docs: $(TOOLS_READY)
 	$(BIN)/python -m mkdocs build --strict
 
 # What the release workflow does but publishing: sdist and wheel, twine's check, and the wheel outside the checkout.
-release-check: $(TOOLS_READY)
-	@.ci/release-check $(BIN)/python
+release-check:
+	@python=$$(sh requirements/check_machine.sh) && .ci/release-check "$$python"
 
 clean:
 	rm -rf $(VENV) $(PINNED) outputs
