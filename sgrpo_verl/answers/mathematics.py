@@ -28,7 +28,7 @@ DIGITS = 60
 LONGEST_LIST = 8  # elements whose order may differ where each pair of them has to be compared
 # A series with dots, a ratio or a time, another base, a date.
 _COMPARED_AS_TEXT = re.compile(r"\\[lcd]?dots|\.\.\.|:|\d_|\d{4}-\d\d?-\d|\d/\d\d?/\d{4}")
-_MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]]")
+_MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]!]")
 _LETTER = r"(?:\\(?!frac|sqrt|left)[A-Za-z]+ ?|[A-Za-z])(?:_ ?(?:\w|\{[^{}]*\}))?'*"
 _NAME = re.compile(
     rf"{_LETTER}|{_LETTER}\((?:{_LETTER}|\d+)(?:, ?(?:{_LETTER}|\d+))*\)|[fghFGHP]'*\([^=<>]*\)|\\angle ?[A-Z]{{1,3}}"
@@ -187,7 +187,7 @@ def _turned(shape: Shape) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
 
 
 def _proportional(gold: Sequence[Shape], ours: Sequence[Shape], sign: str) -> bool:
-    r"""``x + y = 5`` and ``5 - x = y``: what is zero on one side is a multiple of it, of an inequality a positive one."""
+    r"""``x + y = 5`` and ``5 - x = y``: one is a multiple of the other, of an inequality a positive one."""
     if any(side.kind != "text" for side in (*gold, *ours)):
         return False
     try:
