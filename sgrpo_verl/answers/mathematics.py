@@ -47,6 +47,8 @@ def _equal(gold: Shape, ours: Shape) -> bool:
         return True
     gold, ours = _without_name(gold, ours)
     kinds = {gold.kind, ours.kind}
+    if _several_names(gold) != _several_names(ours):
+        return False
     if kinds == {"text"}:
         return _same_text(gold.text, ours.text)
     if kinds <= {"list", "set"}:
@@ -85,8 +87,20 @@ def _assignment(shape: Shape) -> tuple[str, Shape] | None:
         return others[0].text, first
     if any(_is_name(side) for side in others[:-1]):  # x = y = 5 says more than x = 5
         return None
-    named = _is_name(first) or (first.kind == "brackets" and all(map(_is_name, first.parts)))
-    return (first.text, others[-1]) if named else None
+    names = [part.text.strip() for part in first.parts] if first.kind == "brackets" else []
+    named = _is_name(first) or (names and all(map(_is_name, first.parts)) and names == sorted(names))
+    value = others[-1].text
+    itself = re.search(rf"(?<![\\A-Za-z]){re.escape(first.text.strip())}(?![A-Za-z])", value)
+    # a = b says something of both, and y = 2y of y.
+    return (
+        (first.text, others[-1]) if named and not itself and (")" in first.text or not _is_name(others[-1])) else None
+    )
+
+
+def _several_names(shape: Shape) -> bool:
+    """``x = 1, y = 2``: no list of values, and no set."""
+    named = filter(None, (_assignment(part) for part in shape.parts if "=" in part.marks))
+    return shape.kind == "list" and len({squeezed(name) for name, _ in named}) > 1
 
 
 def _is_name(shape: Shape) -> bool:
