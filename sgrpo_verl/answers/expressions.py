@@ -1,9 +1,9 @@
 r"""Reads one expression with latex2sympy (math-verify's parser), whole or not at all.
 
 What is not read whole is not read. latex2sympy skips what it does not need: the prime of f', the base of 101_2,
-degrees, what is behind an approximation. So each number of the text is given to it as a prime of its own, and each name that it
-would change as one that it does not; all of them must be in what it returns. Signs that it knows nothing of, words, and
-whatever else is not listed here make the text unread.
+degrees, what is behind an approximation. So each number of the text is given to it as a prime of its own, and each name
+that it would change as one that it does not; all of them must be in what it returns. Signs that it knows nothing of,
+words, and whatever else is not listed here make the text unread.
 """
 
 import re
@@ -38,8 +38,8 @@ _UNREAD = re.compile(
     r"(?![A-Za-z]))"
 )
 _NAME = re.compile(
-    r"\\acute\{[^}]*\}|\\(?:begin|end)\{\w+\}|(?P<base>\\[A-Za-z]+|[A-Za-z])(?P<sub> ?_ ?(?:[A-Za-z\d]|\\[A-Za-z]+|\{[^{}]*\}))?"
-    r"(?P<primes> ?'+)?"
+    r"\\acute\{[^}]*\}|\\(?:begin|end)\{\w+\}"
+    r"|(?P<base>\\[A-Za-z]+|[A-Za-z])(?P<sub> ?_ ?(?:[A-Za-z\d]|\\[A-Za-z]+|\{[^{}]*\}))?(?P<primes> ?'+)?"
 )
 _TAKEN = re.compile(rf"acute\{{[^}}]*\}}|{'|'.join(sorted(_GREEK | _ACCENTS, key=len, reverse=True))}|[A-Za-z]")
 _DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")

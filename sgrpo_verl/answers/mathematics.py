@@ -28,7 +28,7 @@ DIGITS = 60
 LONGEST_LIST = 8  # elements whose order may differ where each pair of them has to be compared
 # A series with dots, a ratio or a time, another base, a date.
 _COMPARED_AS_TEXT = re.compile(r"\\[lcd]?dots|\.\.\.|:|\d_|\d{4}-\d\d?-\d|\d/\d\d?/\d{4}")
-_MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]]")
+_MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]!]")
 _LETTER = r"(?:\\(?!frac|sqrt|left)[A-Za-z]+ ?|[A-Za-z])(?:_ ?(?:\w|\{[^{}]*\}))?'*"
 _NAME = re.compile(
     rf"{_LETTER}|{_LETTER}\((?:{_LETTER}|\d+)(?:, ?(?:{_LETTER}|\d+))*\)|[fghFGHP]'*\([^=<>]*\)|\\angle ?[A-Z]{{1,3}}"
@@ -47,6 +47,8 @@ def _equal(gold: Shape, ours: Shape) -> bool:
         return True
     gold, ours = _without_name(gold, ours)
     kinds = {gold.kind, ours.kind}
+    if _several_names(gold) != _several_names(ours):
+        return False
     if kinds == {"text"}:
         return _same_text(gold.text, ours.text)
     if kinds <= {"list", "set"}:
@@ -85,8 +87,20 @@ def _assignment(shape: Shape) -> tuple[str, Shape] | None:
         return others[0].text, first
     if any(_is_name(side) for side in others[:-1]):  # x = y = 5 says more than x = 5
         return None
-    named = _is_name(first) or (first.kind == "brackets" and all(map(_is_name, first.parts)))
-    return (first.text, others[-1]) if named else None
+    names = [part.text.strip() for part in first.parts] if first.kind == "brackets" else []
+    named = _is_name(first) or (names and all(map(_is_name, first.parts)) and names == sorted(names))
+    value = others[-1].text
+    itself = re.search(rf"(?<![\\A-Za-z]){re.escape(first.text.strip())}(?![A-Za-z])", value)
+    # a = b says something of both, and y = 2y of y.
+    return (
+        (first.text, others[-1]) if named and not itself and (")" in first.text or not _is_name(others[-1])) else None
+    )
+
+
+def _several_names(shape: Shape) -> bool:
+    """``x = 1, y = 2``: no list of values, and no set."""
+    named = filter(None, (_assignment(part) for part in shape.parts if "=" in part.marks))
+    return shape.kind == "list" and len({squeezed(name) for name, _ in named}) > 1
 
 
 def _is_name(shape: Shape) -> bool:
@@ -187,7 +201,7 @@ def _turned(shape: Shape) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
 
 
 def _proportional(gold: Sequence[Shape], ours: Sequence[Shape], sign: str) -> bool:
-    r"""``x + y = 5`` and ``5 - x = y``: what is zero on one side is a multiple of it, of an inequality a positive one."""
+    r"""``x + y = 5`` and ``5 - x = y``: one is a multiple of the other, of an inequality a positive one."""
     if any(side.kind != "text" for side in (*gold, *ours)):
         return False
     try:

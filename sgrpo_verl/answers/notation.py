@@ -74,6 +74,7 @@ _SYNONYMS = {
 }
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 _WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")
+_SAID_TO_BE = re.compile(r"^\s*(?:the )?(?:final )?answer\s*(?:is\b|:|=)\s*", re.IGNORECASE)
 _SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|limits|quad|qquad|[!,;: ])(?![A-Za-z])|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
@@ -126,7 +127,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
         answer = answer.replace(sign, latex)
     answer = unicodedata.normalize("NFKC", answer).replace("\\%", "%").replace("\\$", "$").replace("\\_", "_")
     answer = answer.removesuffix(".").rstrip()
-    answer = _WRAPPERS.sub(r" \1 ", _WRAPPERS.sub(r" \1 ", answer))
+    answer = _SAID_TO_BE.sub("", _WRAPPERS.sub(r" \1 ", _WRAPPERS.sub(r" \1 ", answer)))
     if grouped:
         answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
     answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
@@ -232,7 +233,7 @@ def _spelled_out(found: re.Match[str]) -> str:
 
 
 def _braced_arguments(text: str) -> str:
-    r"""``\frac12``, ``\frac{\sqrt2}3``, ``\sqrt2`` with each argument in braces; in "\sqrt 12", people differ from TeX."""
+    r"""``\frac12``, ``\frac{\sqrt2}3``, ``\sqrt2`` with each argument in braces; in "\sqrt 12" people mean 12."""
     start = 0
     while found := _TAKES_ARGUMENTS.search(text, start):
         end, arguments = found.end(), []

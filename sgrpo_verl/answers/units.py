@@ -75,17 +75,18 @@ _SAME = {
 _UNITS = {spelling: unit for unit, spellings in _SAME.items() for spelling in spellings.split()}
 # Words that say a number, and words that hedge or compare: never a unit.
 _NUMBER_WORDS = (
-    "half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths "
-    "ninth ninths tenth tenths hundredth hundredths thousandth thousandths ten tens hundred hundreds thousand "
-    "thousands million millions billion billions trillion trillions dozen dozens score scores pair pairs couple couples gross "
-    "zero one two three four five six seven eight nine eleven twelve twenty thirty forty fifty twice thrice double "
-    "triple zeros ones twos threes fours fives sixes sevens eights nines bn mn lakh lakhs crore crores"
+    "half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths "
+    "eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths ten tens hundred "
+    "hundreds thousand thousands million millions billion billions trillion trillions dozen dozens score "
+    "scores pair pairs couple couples gross zero one two three four five six seven eight nine eleven twelve "
+    "twenty thirty forty fifty twice thrice double triple zeros ones twos threes fours fives sixes sevens "
+    "eights nines bn mn lakh lakhs crore crores"
 )
 _HEDGES = (
-    "and or not nor but maybe perhaps possibly probably plus minus times more less fewer greater larger smaller "
-    "higher lower least most about around approximately roughly almost nearly up to between than over under above below "
-    "otherwise else unless except if when where mod modulo is was this thus always sometimes divided squared cubed "
-    "factorial choose percentage"
+    "and or not nor but maybe perhaps possibly probably plus minus times more less fewer greater larger "
+    "smaller higher lower least most about around approximately roughly almost nearly up to between than over "
+    "under above below otherwise else unless except if when where mod modulo is was this thus always sometimes "
+    "divided squared cubed factorial choose percentage"
 )
 NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
 NO_UNITS = NUMBER_WORDS | {*_HEDGES.split()}

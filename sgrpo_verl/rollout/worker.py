@@ -81,8 +81,8 @@ class SerialGroupWorker(_StockWorker):
         self._fatal: Exception | None = None  # the first failure after which nothing can be generated or scored
         if in_pieces(self.tokenizer, self.settings.think_end):
             logger.warning(
-                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which cannot encode it as such: in the "
-                "exit prompt it is %d pieces, unlike in what the model writes",
+                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which cannot encode it so: in "
+                "the exit prompt it is %d pieces, unlike in what the model writes",
                 self.settings.think_end,
                 len(self.form.think_end_ids),
             )

@@ -125,6 +125,121 @@ def test_choices(response, letter):
         assert compute_score("", response, truth, {"choices": "ABCD"}) == float(truth == letter)
 
 
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("Answer: A, C", None),
+        ("\\boxed{A,B,C,D}", None),
+        ("Area: \\boxed{A = \\pi r^2}", None),
+        ("Answer: $B$", "B"),
+        ("The correct option is D.", "D"),
+        ("the answer is option C", "C"),
+        ("\\boxed{42}\nAnswer: C", "C"),
+        ("\\boxed{A}, \\boxed{B}", None),
+        ("Either \\boxed{A} or \\boxed{C}", None),
+        ("\\boxed{A \\text{ or } C}", None),
+        ("\\boxed{A/C}", None),
+        ("\\boxed{A and C}", None),
+        ("\\boxed{AC}", None),
+        ("\\boxed{A\\&C}", None),
+        ("\\boxed{A; C}", None),
+        ("\\boxed{\\text{A}}", "A"),
+        ("\\boxed{\\text{(A)}}", "A"),
+        ("\\boxed{\\mathrm{B}}", "B"),
+        ("\\boxed{$B$}", "B"),
+        ("\\boxed{\\textbf{(C) } 5}", "C"),
+        ("\\boxed{B: 5 m}", "B"),
+        ("\\boxed{B. 5}", "B"),
+        ("\\boxed{A+B}", None),
+        ("\\boxed{A^2}", None),
+        ("\\boxed{2A}", None),
+        ("\\boxed{A_1}", None),
+        ("\\boxed{B'}", None),
+        ("\\boxed{A\\cup B}", None),
+        ("\\boxed{A>B}", None),
+        ("\\boxed{A \\neq B}", None),
+        ("The answer is A or B.", None),
+        ("The answer is A and B.", None),
+        ("The answer is either A or B.", None),
+        ("The answer is not A.", None),
+        ("The answer is neither A nor B.", None),
+        ("The answer is (A).", "A"),
+        ("The answer is **(A)**.", "A"),
+        ("The answer is (A) 5 m.", "A"),
+        ("The answer is A because B is wrong.", "A"),
+        ("Answer: A. B is wrong.", "A"),
+        ("Answer: A\nB", "A"),
+        ("Answer: A (not B)", "A"),
+        ("Answer: A not B", None),
+        ("Answer: A, since B is wrong", "A"),
+        ("The correct answer is choice B.", "B"),
+        ("The best option is B", "B"),
+        ("Option B is correct.", None),
+        ("The correct choice is (D)", "D"),
+        ("The answer is Because", None),
+        ("The answer is a dog", None),
+        ("I choose C", None),
+        ("<answer>C</answer>", "C"),
+        ("<answer>A, C</answer>", None),
+        ("<answer>(C)</answer>", "C"),
+        ("Answer: \\boxed{}\nAnswer: B", "B"),
+        ("\\boxed{x=3}. The correct option is B.", "B"),
+        ("The answer is A.\n\nAnswer: B", "B"),
+        ("Answer: `B`", "B"),
+        ("Answer: \\(B\\)", "B"),
+        ("Answer: B) 5", "B"),
+        ("**Answer: B**", "B"),
+        ("**Answer**: B", "B"),
+        ("Answer is: B", "B"),
+        ("Answer:\nB", "B"),
+        ("C", "C"),
+        ("(C)", "C"),
+        ("C, D", None),
+        ("The answer is all of A, B, C, D.", None),
+        ("Answer: A = 5", None),
+        ("Answer: A is correct", "A"),
+        ("Answer: A or maybe B", None),
+        ("answer: b", None),
+        ("\\boxed{c}", "C"),
+        ("\\boxed{a or c}", None),
+        ("\\boxed{A} is not right, \\boxed{B}", "B"),
+        ("The final answer is $\\boxed{B}$.", "B"),
+        ("\\boxed{B}\nAnswer: C", "B"),
+        ("Answer: A B", None),
+        ("Answer: E", None),
+        ("The correct options are A and C", None),
+        ("The answers are A, B", None),
+        ("Answer: A & C", None),
+        ("Answer: none", None),
+        ("Answer: All of the above", None),
+        ("Answer: A–C", None),
+        ("Answer: A-C", None),
+        ("Answer: A through C", None),
+        ("Answer: (A), (C)", None),
+        ("Answer: (A) (C)", None),
+        ("Answer: $A$, $C$", None),
+        ("Answer: $A$ or $C$", None),
+        ("Answer: A?", None),
+    ],
+)
+def test_one_choice_and_no_hedge(response, letter):
+    assert final_choice(response, list("ABCD")) == letter
+
+
+def test_without_a_closing_tag_the_whole_response_counts():
+    assert compute_score("", "\\boxed{1}</think> or so", "1") == 0.0
+    assert compute_score("", "\\boxed{1}</think> or so", "1", think_end="") == 1.0
+
+
+@pytest.mark.parametrize("truth", ['["3", "4"]', '["4","3"]', ' ["3","4"]'])
+def test_a_json_list_of_texts_is_a_list_of_truths(truth):
+    """As Skywork-OR1 has them; the interval [3, 4] is none."""
+    for answer, right in (("3", 1), ("4", 1), ("[3,4]", 0), ("3,4", 0)):
+        assert compute_score("", f"\\boxed{{{answer}}}", truth) == right
+    assert compute_score("", "\\boxed{[3,4]}", "[3, 4]") == 1.0
+    assert compute_score("", "\\boxed{3}", "[3, 4]") == 0.0
+
+
 def benchmark_rows(name):
     return [json.loads(line) for line in benchmark_file(name).read_text().splitlines()]
 
