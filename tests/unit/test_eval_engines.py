@@ -1,0 +1,84 @@
+"""Which devices each engine gets, and what the progress bar makes of the jobs it sees."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval import engines
+from sgrpo_verl.eval.engines import choose_devices
+from sgrpo_verl.eval.progress import expected_tokens
+
+
+@pytest.fixture
+def visible(monkeypatch):
+    def see(*devices):
+        monkeypatch.setattr(engines, "_visible_devices", lambda: ("CUDA_VISIBLE_DEVICES", list(devices)))
+
+    return see
+
+
+def test_by_default_every_gpu_works(visible):
+    visible("0", "1", "2", "3", "4")
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in choose_devices(None, 2)] == ["0,1", "2,3"]
+    visible("GPU-a", "GPU-b")
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in choose_devices(None, 1)] == ["GPU-a", "GPU-b"]
+    assert choose_devices(None, 2) == [{}]
+    assert choose_devices(None, 8) == [{}], "vLLM says that there are too few"
+
+
+def test_too_many_engines_are_an_error_that_says_how_many_gpus_there_are(visible):
+    visible("0", "1", "2")
+    with pytest.raises(
+        UserError, match="--data-parallel-size 2 with --tensor-parallel-size 2: needs 4 GPUs, and 3 are"
+    ):
+        choose_devices(2, 2)
+
+
+def test_without_gpus_engines_share_the_cores(monkeypatch):
+    monkeypatch.setattr(engines, "_visible_devices", lambda: (None, []))
+    monkeypatch.setattr(engines.os, "sched_getaffinity", lambda _: {0, 1, 2, 5})
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    assert choose_devices(None, 1) == [{}]
+    assert [share["VLLM_CPU_OMP_THREADS_BIND"] for share in choose_devices(2, 1)] == ["0,2", "1,5"]
+    assert [share["VLLM_CPU_OMP_THREADS_BIND"] for share in choose_devices(5, 1)] == ["nobind"] * 5
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0-3")
+    assert choose_devices(2, 1) == [{}, {}]
+
+
+LENGTHS = st.lists(st.integers(0, 20_000), max_size=30)
+
+
+@given(LENGTHS.filter(bool), LENGTHS, st.integers(0, 50))
+def test_tokens_to_come_are_a_number_and_more_jobs_mean_more(ended, running, waiting):
+    left = expected_tokens(ended, running, waiting)
+    assert np.isfinite(left)
+    assert left >= 0
+    assert expected_tokens(ended, running, waiting + 1) >= left
+    most = max([*ended, *running])
+    assert expected_tokens(ended, running, waiting, most) <= (len(running) + waiting) * most - sum(running)
+    assert expected_tokens(ended, [], waiting) == pytest.approx(waiting * np.mean(ended))
+
+
+def test_nothing_is_known_before_a_job_has_ended():
+    assert expected_tokens([], [5, 3], 10) is None
+
+
+@pytest.mark.parametrize("at_once", [64, 256])
+def test_the_time_left_is_about_right_long_before_the_end(at_once):
+    """Lengths as of reasoning models (log-normal), of which the engine runs some at a time."""
+    lengths = np.minimum(np.random.default_rng(0).lognormal(8.3, 0.8, 1319).astype(int) + 1, 16_384)
+    waiting, running, ended = list(lengths), [], []
+    checked = []
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            running.append([waiting.pop(0), 0])
+        for job in running:
+            job[1] += 20
+        ended += [length for length, done in running if done >= length]
+        running = [job for job in running if job[1] < job[0]]
+        left = lengths.sum() - sum(ended) - sum(done for _, done in running)
+        if len(checked) < 3 and left < (0.75, 0.5, 0.25)[len(checked)] * lengths.sum():
+            checked.append(expected_tokens(ended, [done for _, done in running], len(waiting), 16_384) / left)
+    assert checked == pytest.approx([1, 1, 1], abs=0.2)
