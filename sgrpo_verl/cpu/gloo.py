@@ -30,9 +30,9 @@ class GlooCheckpointEngine(CheckpointEngine):
         """What verl's registry passes. ``is_master``: this is the actor's first rank; ``bucket_size`` is not needed."""
         self.is_master = is_master
         self.store: TCPStore | None = None
-        self.group: ProcessGroupGloo | None = None
+        self.group: Any = None  # ProcessGroupGloo, whose methods torch does not annotate
 
-    def prepare(self) -> tuple[str, int] | None:
+    def prepare(self) -> tuple[str, int] | None:  # type: ignore[override]  # verl hands it to build_topology alone
         """Where the group meets: host and port, from the master only."""
         if not self.is_master:
             return None
@@ -52,7 +52,9 @@ class GlooCheckpointEngine(CheckpointEngine):
             for ranks in (actor, list(range(1, size)))
         )  # type: ignore[return-value]
 
-    def init_process_group(self, rank: int, size: int, meeting_point: tuple[str, int]) -> None:
+    def init_process_group(  # type: ignore[override]  # of what build_topology says
+        self, rank: int, size: int, meeting_point: tuple[str, int]
+    ) -> None:
         """Join the group of one transfer; blocks until all are there."""
         if rank < 0:
             return

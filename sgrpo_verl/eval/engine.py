@@ -67,7 +67,7 @@ class Engine(Answering):
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
-            outputs = self._engine.step()
+            outputs: list[Any] = self._engine.step()
         except EngineDeadError as error:
             raise EngineDied(str(error)) from error
         ended = []

@@ -31,7 +31,11 @@ def savings(records: Sequence[Record]) -> dict[str, float | None]:
     samples: dict[tuple[int, int], list[Record]] = defaultdict(list)
     for record in records:
         samples[record["index"], record["sample"]].append(record)
-    first, stays, tokens, tokens_first, tokens_stays = [], [], [], [], []
+    first: list[float] = []
+    stays: list[float] = []
+    tokens: list[int] = []
+    tokens_first: list[int] = []
+    tokens_stays: list[int] = []
     for rows in samples.values():
         full = rows[-1]
         tokens.append(full["response_tokens"])

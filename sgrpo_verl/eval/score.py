@@ -77,7 +77,7 @@ def summarize(out: Path, completions: list[dict[str, Any]], scores: list[float])
             samples[completion["benchmark"]] += begun if completion.get("of_thought") is not None else []
             begun = []
     speeds = _throughput(out)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cap, benchmarks in sorted(groups.items(), key=lambda item: item[0] or 0):
         figures = {
             name: {**_figures(records), "tokens_per_second": speeds.get(name)} for name, records in benchmarks.items()

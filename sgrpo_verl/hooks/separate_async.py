@@ -13,12 +13,12 @@ def setup(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     ``flush`` belongs to ``print``. As long as the trainer is set up, its module's logger ignores it.
     """
     logger = trainer_separate_async.logger
-    info = logger.info
+    info: Any = logger.info
 
     def without_flush(message: str, *args: Any, flush: bool = False, **more: Any) -> None:
         info(message, *args, **more)
 
-    logger.info = without_flush  # type: ignore[method-assign]
+    logger.info = without_flush  # type: ignore
     try:
         return wrapped(*call.args, **call.kwargs)
     finally:
