@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from packaging.version import Version
@@ -104,21 +105,28 @@ def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
         for node in ray.nodes():
             if node["Alive"]:
                 here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                task = ray.remote(num_cpus=0)(_look_anywhere).options(scheduling_strategy=here)
+                task = ray.remote(num_cpus=0)(_looking_anywhere()).options(scheduling_strategy=here)
                 answers[f"Ray worker on {node['NodeManagerAddress']}"] = task.remote()
         return {place: ray.get(answer) for place, answer in answers.items()}
     finally:
         ray.shutdown()
 
 
-def _look_anywhere() -> dict[str, Any]:
-    """Like ``look``, but also works where this package is missing, which is the first thing to find out."""
-    import importlib
+def _looking_anywhere() -> Callable[[], dict[str, Any]]:
+    """Like ``look``, but also works where this package is missing, which is the first thing to find out.
 
-    try:
-        return importlib.import_module("sgrpo_verl.hooks.doctor").look()
-    except ImportError as error:
-        return {"plugin loaded": False, "missing": str(error)}
+    Ray sends a function of a function as code. One of a module it would only name, and fail to import there.
+    """
+
+    def look_anywhere() -> dict[str, Any]:
+        import importlib
+
+        try:
+            return importlib.import_module("sgrpo_verl.hooks.doctor").look()
+        except ImportError as error:
+            return {"plugin loaded": False, "missing": str(error)}
+
+    return look_anywhere
 
 
 def _versions() -> Table:
