@@ -2,11 +2,15 @@
 
 import multiprocessing
 import os
+import queue
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+import psutil
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.engine import Engine, EngineOptions
@@ -95,9 +99,11 @@ class Engines(Answering):
             theirs.close()
             self._connections.append(ours)
             self._processes.append(process)
+        self._below: list[psutil.Process] = []  # vLLM's own, which would outlive an engine that is killed
         try:
-            for number in range(len(shares)):
+            for number, process in enumerate(self._processes):
                 self._receive(number)  # it is ready
+                self._below += psutil.Process(process.pid).children(recursive=True)
         except BaseException:
             self.close()
             raise
@@ -143,10 +149,9 @@ class Engines(Answering):
         deadline = time.monotonic() + SECONDS_TO_END
         for process in self._processes:
             process.join(max(0.0, deadline - time.monotonic()))
-        for process in self._processes:
-            if process.is_alive():
+        for process in (*self._processes, *self._below):
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
-                process.join()
 
 
 def _gone() -> EngineDied:
@@ -181,10 +186,16 @@ def _serve(
 
 
 def _answer(connection: Connection, engine: Engine) -> None:
+    requests: queue.SimpleQueue = queue.SimpleQueue()
+    # A thread of its own takes requests in: were both ends busy sending, neither would read.
+    threading.Thread(target=_take_in, args=(connection, requests), daemon=True).start()
     opened, told = 0, 0.0
     while True:
-        while connection.poll(None if opened == 0 else 0):
-            engine.add(*connection.recv())
+        while opened == 0 or not requests.empty():
+            request = requests.get()
+            if request is None:
+                return
+            engine.add(*request)
             opened += 1
         answers = engine.step()
         opened -= len(answers)
@@ -192,3 +203,11 @@ def _answer(connection: Connection, engine: Engine) -> None:
         if answers or now - told > SECONDS_TO_TELL:
             connection.send(("step", (answers, dict(engine.under_way))))
             told = now
+
+
+def _take_in(connection: Connection, requests: queue.SimpleQueue) -> None:
+    """Every request, and None once the other end is closed."""
+    with suppress(EOFError, OSError):
+        while True:
+            requests.put(connection.recv())
+    requests.put(None)
