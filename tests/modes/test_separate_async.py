@@ -31,27 +31,23 @@ RUNS = {
     "S-GRPO, rows": (*EXITS, "algorithm.sgrpo.layout=rows", *ONE_UPDATE),
     "GRPO": ("algorithm.adv_estimator=grpo", "actor_rollout_ref.rollout.n=5", *TWO_UPDATES),
 }
-# Whom a run loses after its last step, and the cause that it then ends with. verl's own runs wait for ever.
-LOST = {
-    "S-GRPO, packed": ("vLLMHttpServer", "the rollout cannot continue: an actor that it needs has died"),
-    "S-GRPO, rows": ("SerialGroupWorker", "the rollout cannot continue: "),
-}
+# Whom a run loses after its third step. verl's own runs would wait for the rows of a dead worker for ever.
+LOST = {"S-GRPO, packed": "vLLMHttpServer", "S-GRPO, rows": "SerialGroupWorker"}
 
 
 @pytest.fixture(scope="module")
 def common(tmp_path_factory):
-    """A tiny model whose thoughts are as long as the limit lets them be, so that syncs come in the middle of them."""
+    """A tiny model whose thoughts have a long tail, and what all runs share."""
     folder = tmp_path_factory.mktemp("common")
     model = write_model(folder / "model", num_hidden_layers=2)
     data = write_data(folder, TASKS["sums"], train=256, validation=8, test=8)
     return [
         "trainer.v1.trainer_mode=separate_async",
-        "trainer.v1.separate_async.num_warmup_batches=2",
         "actor_rollout_ref.rollout.nnodes=1",
         "actor_rollout_ref.rollout.name=vllm",
         f"data.train_files={data['train']}",
         f"data.val_files={data['validation']}",
-        "data.max_response_length=160",
+        "data.max_response_length=700",  # generated for longer than a step trains, so that syncs come in the middle
         f"actor_rollout_ref.model.path={model}",
         "actor_rollout_ref.actor.optim.lr=1e-3",
         "actor_rollout_ref.actor.checkpoint.save_contents=[model,hf_model]",
@@ -97,7 +93,7 @@ def _start_and_lose(name, common, folder):
             one
             for one in psutil.process_iter()
             if (processes.inherits(one, "SGRPO_SPY", str(spied)) or processes.in_session(one, process.pid))
-            and LOST[name][0] in " ".join(one.cmdline())
+            and LOST[name] in " ".join(one.cmdline())
         ]
         victim.kill()
         killed = time.monotonic()
@@ -205,5 +201,5 @@ def test_each_step_trains_and_is_measured(ended, name):
 @pytest.mark.parametrize("name", LOST)
 def test_a_run_that_loses_an_actor_ends_with_the_cause(ended, name):
     run, _, seconds = ended(name)
-    assert LOST[name][1] in run.log.read_text()
+    assert f"class_name: {LOST[name]}" in run.log.read_text()
     assert seconds < 120
