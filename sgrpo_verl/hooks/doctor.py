@@ -5,6 +5,7 @@ import importlib.util
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
@@ -39,6 +40,8 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
         ray_address: a running cluster's, of which every node is asked; by default a Ray of our own is started.
         engine: also start vLLM with a tiny model of random weights, and have it answer a prompt.
     """
+    if ray_address:
+        _take_rays_token()
     console.print(_versions())
     vllm = _vllm(console, engine)
     places = {"driver (this process)": look(), **_look_in_ray(ray_address)}
@@ -110,6 +113,13 @@ def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
         return {place: ray.get(answer) for place, answer in answers.items()}
     finally:
         ray.shutdown()
+
+
+def _take_rays_token() -> None:
+    """Ray takes its token to a cluster by itself only where it is told no address; call this before ray is imported."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if os.environ.get("RAY_AUTH_TOKEN") or file.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _looking_anywhere() -> Callable[[], dict[str, Any]]:

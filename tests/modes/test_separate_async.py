@@ -19,7 +19,7 @@ from sgrpo_verl.toy.tasks import TASKS
 from tests.conftest import ROOT
 from tests.e2e.test_main_ppo import SECONDS, Run
 
-STEPS = 3
+STEPS, LONGEST = 3, 1000  # tokens of a response
 TOLERANCE = 2e-3  # of a log-prob, between vLLM's arithmetic and transformers'; a step changes them by far more
 EXITS = (*S_GRPO, "algorithm.sgrpo.num_exits=4", "algorithm.sgrpo.answer_length=24")
 # Each mini-batch is an update; with two of them a step, the second one's old log-probs need the saved old policy.
@@ -47,7 +47,9 @@ def common(tmp_path_factory):
         "actor_rollout_ref.rollout.name=vllm",
         f"data.train_files={data['train']}",
         f"data.val_files={data['validation']}",
-        "data.max_response_length=700",  # generated for longer than a step trains, so that syncs come in the middle
+        # Many thoughts, of which the short ones are trained while the long ones go on: syncs come in the middle of them.
+        "trainer.v1.separate_async.num_warmup_batches=3",
+        f"data.max_response_length={LONGEST}",
         f"actor_rollout_ref.model.path={model}",
         "actor_rollout_ref.actor.optim.lr=1e-3",
         "actor_rollout_ref.actor.checkpoint.save_contents=[model,hf_model]",
@@ -184,7 +186,7 @@ def test_exits_name_the_versions_from_their_thoughts_beginning_to_their_answers_
 
 @pytest.mark.parametrize("name", RUNS)
 def test_each_step_trains_and_is_measured(ended, name):
-    run, _, _ = ended(name)
+    run, spied, _ = ended(name)
     steps = run.steps()
     for step in range(1, STEPS + 1):
         assert steps[step]["actor/grad_norm"] > 0
@@ -193,8 +195,11 @@ def test_each_step_trains_and_is_measured(ended, name):
             assert not any(metric.startswith("sgrpo/") for metric in steps[step])
         else:
             assert steps[step]["sgrpo/groups"] == 8
+            rows = torch.load(spied / f"{step}-rows.pt", weights_only=False)
+            fulls = [row for row in rows if row["tag"]["sgrpo"]["exit_position"] is None]
+            cut = sum(len(row["responses"]) == LONGEST for row in fulls) / len(fulls)
+            assert steps[step]["sgrpo/response_cut"] == pytest.approx(cut)
             assert 0 < steps[step]["sgrpo/exit_position/first_right"] <= 1
-            assert steps[step]["sgrpo/response_cut"] > 0
     assert ("packed" in name) == ("'layout': 'packed'" in run.log.read_text())
 
 

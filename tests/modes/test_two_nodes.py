@@ -1,6 +1,7 @@
 """Two Ray nodes on this machine, as an ordinary user starts them: the paper's script, a kill, a resume, the doctor."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -39,11 +40,16 @@ class Cluster:
         self.nodes = ExitStack()
         port = self.address.rsplit(":", 1)[1]
         self.start(HEAD, "--head", f"--port={port}", "--include-dashboard=false", f"--temp-dir={folder}")
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (Path(folder) / f"{HEAD}.log").read_text():
+            assert time.monotonic() < deadline, (Path(folder) / f"{HEAD}.log").read_text()
+            time.sleep(0.5)
 
     def start(self, node, *options, **environment):
         command = [str(RAY), "start", f"--node-ip-address={node}", *(options or [f"--address={self.address}"])]
         log = (Path(self.folder) / f"{node}.log").open("w")
-        started = processes.running([*command, *NODE, *PORTS], {**self.environment, **environment}, log.fileno())
+        environment = {"RAY_AUTH_MODE": "token", **self.environment, **environment}
+        started = processes.running([*command, *NODE, *PORTS], environment, log.fileno())
         self.nodes.enter_context(started)
 
     def doctor(self, until):
@@ -67,6 +73,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster(folder):
     environment = {
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),  # which the script and the doctor must take to the cluster
         "VERL_FILE_LOGGER_PATH": str(folder / "run/metrics.jsonl"),  # verl's trainer is on one of the nodes
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -105,7 +112,8 @@ def test_two_steps_on_both_nodes_then_a_kill_and_a_resume(cluster, folder):
     script = [ROOT / "recipes/paper/multi_node.sh", "2", "r1_distill_qwen_7b"]
     run = Run(folder / "run", [*overrides, f"trainer.rollout_data_dir={folder}/rollouts"], script=script)
     saved = run.folder / "checkpoints/latest_checkpointed_iteration.txt"
-    with run.start(RAY_ADDRESS=cluster.address) as process:
+    to_cluster = {"RAY_ADDRESS": cluster.address, "RAY_AUTH_TOKEN": cluster.environment["RAY_AUTH_TOKEN"]}
+    with run.start(**to_cluster) as process:
         deadline = time.monotonic() + SECONDS
         while not saved.exists():
             assert process.poll() is None, run.log.read_text(errors="replace")[-5000:]
@@ -120,7 +128,7 @@ def test_two_steps_on_both_nodes_then_a_kill_and_a_resume(cluster, folder):
     shards = sorted(file.name for file in (run.folder / "checkpoints/global_step_2/actor").glob("model_world_size_2*"))
     assert shards == [f"model_world_size_2_rank_{rank}.pt" for rank in (0, 1)]
 
-    resumed = run.to_the_end(RAY_ADDRESS=cluster.address).steps()
+    resumed = run.to_the_end(**to_cluster).steps()
     assert list(resumed) == [3]
     said = run.log.read_text()
     assert f"ip={SECOND}" in said, "some of it ran on the second node"
