@@ -47,7 +47,7 @@ def common(tmp_path_factory):
         "actor_rollout_ref.rollout.name=vllm",
         f"data.train_files={data['train']}",
         f"data.val_files={data['validation']}",
-        # Many thoughts, of which the short ones are trained while the long ones go on: syncs come in the middle of them.
+        # Many thoughts, of which the short ones are trained while the long ones go on: syncs come in the middle.
         "trainer.v1.separate_async.num_warmup_batches=3",
         f"data.max_response_length={LONGEST}",
         f"actor_rollout_ref.model.path={model}",
