@@ -68,10 +68,12 @@ class TokenProgress:
         running = self._engine.tokens_so_far()
         left = expected_tokens(self._ended, running, self._jobs - len(self._ended) - len(running), self._most)
         done = self._engine.generated_tokens - self._before + sum(self._engine.under_way.values())
-        speed = self._bars.tasks[0].speed
-        described = f"{self._name} {len(self._ended)}/{self._jobs}" + (f", {speed:,.0f} tokens/s" if speed else "")
-        total = None if left is None else done + left
-        self._bars.update(self._bar, completed=done, total=total, description=described)
+        [task] = self._bars.tasks
+        task.total = None if left is None else done + left  # given to update, rich would forget the speed so far
+        described = f"{self._name} {len(self._ended)}/{self._jobs}"
+        if task.speed:
+            described += f", {task.speed:,.0f} tokens/s"
+        self._bars.update(self._bar, completed=done, description=described)
 
     def __enter__(self) -> "TokenProgress":
         self._bars.start()

@@ -1,14 +1,19 @@
 """Which devices each engine gets, and what the progress bar makes of the jobs it sees."""
 
+import io
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import engines
 from sgrpo_verl.eval.engines import choose_devices
-from sgrpo_verl.eval.progress import expected_tokens
+from sgrpo_verl.eval.progress import TokenProgress, expected_tokens
 
 
 @pytest.fixture
@@ -63,6 +68,37 @@ def test_tokens_to_come_are_a_number_and_more_jobs_mean_more(ended, running, wai
 
 def test_nothing_is_known_before_a_job_has_ended():
     assert expected_tokens([], [5, 3], 10) is None
+
+
+def test_the_bar_says_how_many_tokens_a_second_and_how_long_it_will_take(monkeypatch):
+    """A hundred jobs of 1,000 tokens, ten at a time, each at ten tokens a second: 1,000 seconds in all."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("sgrpo_verl.eval.progress.time", clock)
+    monkeypatch.setattr("sgrpo_verl.progress.time", clock)
+    engine = SimpleNamespace(generated_tokens=0, last_job_tokens=1000, under_way={}, tokens_so_far=lambda: [*so_far])
+    so_far = []
+    with io.StringIO() as said:
+        with TokenProgress("aime24", 100, engine, Console(file=said, width=200)) as progress:
+            for second in range(1, 1001):
+                clock.now += 1
+                so_far[:] = [10 * (second % 100)] * 10
+                engine.under_way = dict(enumerate(so_far))
+                if second % 100 == 0:
+                    engine.generated_tokens += 10_000
+                    so_far[:] = [0] * 10 if second < 1000 else []
+                    for _ in range(10):
+                        progress.job_ended()
+                progress.update()
+        lines = said.getvalue().splitlines()
+    told = [
+        re.fullmatch(r"(\d+) %: aime24 (\d+)/100, 100 tokens/s, about (\d+) min left", line) for line in lines[3:-1]
+    ]
+    assert len(told) > 25
+    assert all(told), lines
+    for percent, ended, minutes in ([int(one) for one in match.groups()] for match in told):
+        assert ended == 10 * (percent // 10)
+        assert minutes == pytest.approx((100 - percent) * 10 / 60, abs=1)
+    assert lines[-1].startswith("aime24 100/100, 100 tokens/s, ")
 
 
 @pytest.mark.parametrize("at_once", [64, 256])
