@@ -14,6 +14,9 @@ from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import engines
 from sgrpo_verl.eval.engines import choose_devices
 from sgrpo_verl.eval.progress import TokenProgress, expected_tokens
+from sgrpo_verl.eval.run import evaluate
+from sgrpo_verl.eval.settings import Settings
+from sgrpo_verl.settings.config import EXIT_PROMPT
 
 
 @pytest.fixture
@@ -39,6 +42,13 @@ def test_too_many_engines_are_an_error_that_says_how_many_gpus_there_are(visible
         UserError, match="--data-parallel-size 2 with --tensor-parallel-size 2: needs 4 GPUs, and 3 are"
     ):
         choose_devices(2, 2)
+
+
+def test_no_engines_are_an_error_before_anything_is_read(tmp_path):
+    settings = Settings("m", "no such folder", ("b",), exit_prompt=EXIT_PROMPT)
+    with pytest.raises(UserError, match="--data-parallel-size 0: must be at least 1"):
+        evaluate(settings, tmp_path / "run", {}, Console(quiet=True), engines=0)
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_gpus_engines_share_the_cores(monkeypatch):
@@ -90,9 +100,8 @@ def test_the_bar_says_how_many_tokens_a_second_and_how_long_it_will_take(monkeyp
                         progress.job_ended()
                 progress.update()
         lines = said.getvalue().splitlines()
-    told = [
-        re.fullmatch(r"(\d+) %: aime24 (\d+)/100, 100 tokens/s, about (\d+) min left", line) for line in lines[3:-1]
-    ]
+    form = re.compile(r"(\d+) %: aime24 (\d+)/100, 100 tokens/s, about (\d+) min left")
+    told = [form.fullmatch(line) for line in lines[3:-1]]  # nothing is known before the first jobs have ended
     assert len(told) > 25
     assert all(told), lines
     for percent, ended, minutes in ([int(one) for one in match.groups()] for match in told):
