@@ -60,7 +60,7 @@ def recover(out: Path, caps: Sequence[int]) -> set[Key]:
     for record in read_lines(file):
         completion = (record["cap"], record.get("exit_index"))
         by_job[record["benchmark"], record["index"], record["sample"]].setdefault(completion, record)
-    last = [(cap, None) for cap in caps] or [(None, None)]
+    last = [(cap, None) for cap in caps or (None,)]
     whole = {key: records for key, records in by_job.items() if all(one in records for one in last)}
     text = "".join(json.dumps(record) + "\n" for records in whole.values() for record in records.values())
     if file.exists() and text != file.read_text():
