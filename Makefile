@@ -9,16 +9,17 @@ TOOLS_READY := $(VENV)/.ready-tools
 
 PINNED := .venv-pinned
 
-.PHONY: help setup setup-tools demo ablation language bench selftest test test-unit test-pinned check docs release-check clean
+.PHONY: help setup setup-tools demo ablation language bench selftest test test-unit test-modes test-pinned check docs release-check clean
 help:
 	@echo "Times are those of 2 cores; a fresh checkout adds about three minutes of setting up, a slow network more."
 	@echo "make demo       teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0); 10 to 25 minutes"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
 	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU; 60 to 90 minutes (see recipes/language)"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves; within an hour"
-	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; four minutes"
+	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; six minutes"
 	@echo "make test       lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
 	@echo "make test-unit  the tests that start no verl process; a few minutes"
+	@echo "make test-modes  verl's separate_async trainer and two Ray nodes, on the CPU; ten minutes"
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest; its first set-up downloads 5 GB"
 	@echo "make check      lint, format and types; half a minute"
 	@echo "make docs       the documentation as a site, into outputs/site; half a minute"
@@ -68,6 +69,10 @@ test-unit: $(TOOLS_READY)
 # One OpenMP thread for each: with more threads than cores, they wait for each other.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+
+# What users with many GPUs run, on logical devices: verl's trainer with actor and engine apart, and two Ray nodes.
+test-modes: $(TOOLS_READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/modes
 
 test-pinned: $(PINNED)/.ready
 	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/unit tests/integration/test_packed.py tests/integration/test_recipes.py

@@ -1,4 +1,4 @@
-"""``sgrpo eval``: accuracy and tokens of a model on benchmarks, by any of five ways to spend tokens."""
+"""``sgrpo eval``: accuracy and tokens of a model on benchmarks, by any of six ways to spend tokens."""
 
 import signal
 import sys
@@ -23,10 +23,15 @@ ENGINE = "Engine"
 
 class MethodName(str, Enum):
     vanilla = "vanilla"
+    exits = "exits"
     budget = "budget"
     truncate_like = "truncate-like"
     no_think = "no-think"
     deer = "deer"
+
+
+class Preset(str, Enum):
+    paper = "paper"
 
 
 def evaluate(
@@ -47,6 +52,13 @@ def evaluate(
             help="Names of benchmarks, comma-separated; by default all in DATA but training sets.", rich_help_panel=WHAT
         ),
     ] = "",
+    preset: Annotated[
+        Preset | None,
+        typer.Option(
+            help="paper: the paper's five benchmarks, with 16 samples of the small ones (AMC, AIME).",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Use only this many problems of each benchmark.", rich_help_panel=WHAT)
     ] = None,
@@ -83,6 +95,9 @@ def evaluate(
     method: Annotated[
         MethodName, typer.Option(help="How to spend tokens on a problem.", rich_help_panel=METHOD)
     ] = MethodName.vanilla,
+    num_exits: Annotated[
+        int, typer.Option(help="exits: early exits of each thought, at even distances.", rich_help_panel=METHOD)
+    ] = 8,
     caps: Annotated[
         str, typer.Option(help="budget: maximum tokens of the thought, comma-separated.", rich_help_panel=METHOD)
     ] = "",
@@ -117,6 +132,13 @@ def evaluate(
     ] = DEER.trial_tokens,
     dtype: Annotated[str, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)] = "auto",
     tensor_parallel_size: Annotated[int, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)] = 1,
+    data_parallel_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Engines, each with its share of the problems; by default, as many as there are visible GPUs for.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None,
     gpu_memory_utilization: Annotated[
         float | None, typer.Option(help="Passed to vLLM.", rich_help_panel=ENGINE)
     ] = None,
@@ -129,14 +151,20 @@ def evaluate(
     from sgrpo_verl.eval.report import print_summary
     from sgrpo_verl.eval.run import evaluate
     from sgrpo_verl.eval.score import score
-    from sgrpo_verl.eval.settings import Settings
+    from sgrpo_verl.eval.settings import PAPER, Settings
 
+    names, samples_of = tuple(name for name in benchmarks.split(",") if name), {}
+    if preset is not None:
+        if names or samples != 1:
+            raise UserError(f"--preset {preset.value}: sets --benchmarks and --samples, so leave them out")
+        names, samples_of = tuple(PAPER), PAPER
     settings = Settings(
         model=model,
         data=str(data),
-        benchmarks=tuple(name for name in benchmarks.split(",") if name),
+        benchmarks=names,
         method=method.value,
         samples=samples,
+        samples_of=samples_of,
         temperature=temperature,
         top_p=top_p,
         seed=seed,
@@ -144,6 +172,7 @@ def evaluate(
         answer_tokens=answer_tokens,
         limit=limit,
         caps=_lengths(caps),
+        num_exits=num_exits,
         truncate_like=None if truncate_like is None else str(truncate_like),
         think_start=think_start,
         think_end=think_end,
@@ -164,9 +193,16 @@ def evaluate(
         "enforce_eager": enforce_eager,
     }
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # vLLM is shut down, as by Ctrl-C
-    evaluate(settings, out, options, console)
-    print_summary(score(out, console), console)
-    console.print(f"run.json, completions.jsonl, scores.jsonl and summary.json are in {out}")
+    evaluate(settings, out, options, console, data_parallel_size)
+    summary = score(out, console)
+    print_summary(summary, console)
+    written = "run.json, completions.jsonl, scores.jsonl and summary.json"
+    if "exits" in summary:
+        from sgrpo_verl.eval.exits import plot_exits
+
+        plot_exits(summary["exits"], out / "exits.png")
+        written = f"exits.png, {written}"
+    console.print(f"{written} are in {out}")
 
 
 def _lengths(text: str) -> tuple[int, ...]:

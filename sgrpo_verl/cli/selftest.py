@@ -20,7 +20,7 @@ def selftest(
 ) -> None:
     """Prove on this machine that packed attention, an update and training are right: no network, no data.
 
-    Stages: 1 packed attention, 2 one update, 3 training with vLLM, 4 several accelerators. Exit status 1 if any fails.
+    Stages: 1 packed attention, 2 one update, 3 training with vLLM, 4 several devices. Exit status 1 if any fails.
     """
     from sgrpo_verl.selftest.run import QUICK, STAGES, selftest
 

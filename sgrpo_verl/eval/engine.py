@@ -1,17 +1,15 @@
-"""Runs many methods side by side on one vLLM engine, whose every step serves all requests that are waiting."""
+"""One vLLM engine in this process, whose every step serves all requests that are waiting."""
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval.response import Completion, Generated, Method, Request
+from sgrpo_verl.eval.jobs import Answering, EngineDied, RequestId
+from sgrpo_verl.eval.response import Generated, Request
 
-Key = TypeVar("Key")
-AT_ONCE = 4096  # problems under way; vLLM batches their requests as its memory allows
+TOLD_EVERY = 64  # tokens: how often vLLM says how far a request is, for the progress bar
 
 
 @dataclass(frozen=True)
@@ -26,14 +24,11 @@ class EngineOptions:
     enforce_eager: bool = False
 
 
-class EngineDied(Exception):
-    """One of vLLM's processes ended in the middle of a run."""
-
-
-class Engine:
+class Engine(Answering):
     """vLLM in this process."""
 
     def __init__(self, model: str, options: EngineOptions, temperature: float, top_p: float):
+        super().__init__()
         try:
             from vllm import LLM
             from vllm.platforms import current_platform
@@ -48,6 +43,7 @@ class Engine:
             "tensor_parallel_size": options.tensor_parallel_size,
             "enforce_eager": options.enforce_eager,
             "enable_prefix_caching": True,
+            "stream_interval": TOLD_EVERY,
         }
         for name in ("gpu_memory_utilization", "max_num_seqs"):
             if (value := getattr(options, name)) is not None:
@@ -61,61 +57,29 @@ class Engine:
         self._llm = LLM(model=model, **settings)
         self._engine = self._llm.llm_engine
         self._temperature, self._top_p = temperature, top_p
-        self.generated_tokens = 0
 
-    def run(self, jobs: Iterable[tuple[Key, int, Method]]) -> Iterator[tuple[Key, list[Completion]]]:
-        """The completions of each job as it ends, in any order.
+    def add(self, request_id: RequestId, request: Request, seed: int) -> None:
+        job, number = request_id
+        sampling = self._sampling(request, seed, number)
+        self._engine.add_request(f"{job}-{number}", {"prompt_token_ids": request.prompt_ids}, sampling)
 
-        Args:
-            jobs: a key, a seed and a method for each. A job's samples depend on its own seed only.
-        """
-        waiting = deque(jobs)
-        running: dict[str, _Job] = {}
-        while waiting or running:
-            while waiting and len(running) < AT_ONCE:
-                key, seed, method = waiting.popleft()
-                job = _Job(key, seed, method)
-                if (completions := self._send(job, None, running)) is not None:
-                    yield job.key, completions
-            for output in self._step():
-                if not output.finished:
-                    continue
-                job = running.pop(output.request_id)
-                job.results[output.request_id] = generated = _generated(output)
-                self.generated_tokens += len(generated.token_ids)
-                if len(job.results) == len(job.requests):
-                    answers = [job.results[request_id] for request_id in job.requests]
-                    if (completions := self._send(job, answers, running)) is not None:
-                        yield job.key, completions
-
-    def _step(self) -> list[Any]:
+    def step(self) -> list[tuple[RequestId, Generated]]:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         try:
-            return self._engine.step()
+            outputs: list[Any] = self._engine.step()
         except EngineDeadError as error:
             raise EngineDied(str(error)) from error
-
-    def _send(
-        self, job: "_Job", answers: list[Generated] | None, running: dict[str, "_Job"]
-    ) -> list[Completion] | None:
-        """Hand the answers to the job's method and its next requests to vLLM; its completions if it has ended."""
-        try:
-            requests = next(job.method) if answers is None else job.method.send(answers)
-            while not requests:  # a round that needs nothing, such as a budget that no thought exceeds
-                requests = job.method.send([])
-        except StopIteration as ended:
-            return ended.value
-        job.requests, job.results = [], {}
-        for request in requests:
-            request_id = f"{id(job)}-{job.sent}"
-            self._engine.add_request(
-                request_id, {"prompt_token_ids": request.prompt_ids}, self._sampling(request, job.seed, job.sent)
-            )
-            job.sent += 1
-            job.requests.append(request_id)
-            running[request_id] = job
-        return None
+        ended = []
+        for output in outputs:
+            job, _, number = output.request_id.partition("-")
+            request_id = (int(job), int(number))
+            if output.finished:
+                self.under_way.pop(request_id, None)
+                ended.append((request_id, _generated(output)))
+            else:
+                self.under_way[request_id] = len(output.outputs[0].token_ids)
+        return ended
 
     def _sampling(self, request: Request, seed: int, number: int) -> Any:
         from vllm import SamplingParams
@@ -132,26 +96,15 @@ class Engine:
             skip_special_tokens=False,  # else a </think> that is a special token could stop nothing
             logprobs=0 if request.greedy else None,
             seed=int.from_bytes(digest[:4], "big") if temperature > 0 else None,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            output_kind=RequestOutputKind.CUMULATIVE,
         )
 
     def close(self) -> None:
-        """End vLLM's processes."""
         self._engine.engine_core.shutdown()
 
     @property
     def tokenizer(self) -> Any:
         return self._llm.get_tokenizer()
-
-
-class _Job:
-    """A method under way: its open requests, in order, and those answered."""
-
-    def __init__(self, key: Any, seed: int, method: Method):
-        self.key, self.seed, self.method = key, seed, method
-        self.requests: list[str] = []
-        self.results: dict[str, Generated] = {}
-        self.sent = 0
 
 
 def _generated(output: Any) -> Generated:

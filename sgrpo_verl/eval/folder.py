@@ -8,7 +8,7 @@ what scoring makes of them.
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -45,20 +45,23 @@ def locked(out: Path) -> Iterator[None]:
         ) from error
 
 
-def recover(out: Path, rows: int) -> set[Key]:
+def recover(out: Path, caps: Sequence[int]) -> set[Key]:
     """The jobs that are finished. What a killed process left of the others is removed from the file.
 
     Of several records of one completion, the first is kept.
 
     Args:
         out: the run folder.
-        rows: completions of each job (one for each cap of a budget).
+        caps: of a budget. A job is finished once there is a completion of each, or else the full response, which is
+            written last.
     """
     file = out / "completions.jsonl"
-    by_job: dict[Key, dict[int | None, dict[str, Any]]] = defaultdict(dict)
+    by_job: dict[Key, dict[tuple[int | None, int | None], dict[str, Any]]] = defaultdict(dict)
     for record in read_lines(file):
-        by_job[record["benchmark"], record["index"], record["sample"]].setdefault(record["cap"], record)
-    whole = {key: records for key, records in by_job.items() if len(records) == rows}
+        completion = (record["cap"], record.get("exit_index"))
+        by_job[record["benchmark"], record["index"], record["sample"]].setdefault(completion, record)
+    last = [(cap, None) for cap in caps or (None,)]
+    whole = {key: records for key, records in by_job.items() if all(one in records for one in last)}
     text = "".join(json.dumps(record) + "\n" for records in whole.values() for record in records.values())
     if file.exists() and text != file.read_text():
         write_whole(file, text)
@@ -80,8 +83,8 @@ def claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -
             changes = "; ".join(f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in other)
             raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
         return
-    each = settings.samples * max(1, len(settings.caps))
-    wanted = {name: len(problems) * each for name, problems in benchmarks.items()}
+    each = max(1, len(settings.caps))
+    wanted = {name: len(problems) * settings.samples_in(name) * each for name, problems in benchmarks.items()}
     record = {"settings": ours, "completions": wanted, "versions": installed_versions(DISTRIBUTIONS)}
     write_whole(file, json.dumps(record, indent=2) + "\n")
 
@@ -102,7 +105,8 @@ def unfinished(out: Path) -> str | None:
     wanted: dict[str, int] = _record(out).get("completions", {})
     done: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
     for record in read_lines(out / "completions.jsonl"):
-        done[record["benchmark"]].add((record["index"], record["sample"], record["cap"]))
+        if record.get("exit_index") is None:  # early exits come with their full response
+            done[record["benchmark"]].add((record["index"], record["sample"], record["cap"]))
     short = {name: count for name, count in wanted.items() if len(done[name]) < count}
     missing = ", ".join(f"{len(done[name])} of {count} completions of {name}" for name, count in short.items())
     return f"it has {missing}" if missing else None
@@ -122,13 +126,13 @@ def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) ->
     records = {
         (record["benchmark"], record["index"], record["sample"]): record
         for record in read_lines(other / "completions.jsonl")
-        if record["cap"] is None
+        if record["cap"] is None and record.get("exit_index") is None
     }
     wanted = [
         (name, problem.index, sample)
         for name, problems in benchmarks.items()
         for problem in problems
-        for sample in range(settings.samples)
+        for sample in range(settings.samples_in(name))
     ]
     missing = [key for key in wanted if key not in records]
     if missing:

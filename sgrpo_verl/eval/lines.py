@@ -62,6 +62,8 @@ def read_run(run: Path, name: str, console: Console) -> list[Line]:
         scores = list(read_lines(run / "scores.jsonl"))
     groups: dict[int | None, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for completion, scored in zip(completions, scores, strict=True):
+        if completion.get("exit_index") is not None:
+            continue  # an early exit of the method exits; the run's own line is of its full responses
         used = completion["response_tokens"] + completion["inserted_tokens"] + completion["trial_tokens"]
         groups[completion["cap"]][completion["benchmark"]].append(
             {**completion, "score": scored["score"], "used": used}

@@ -1,4 +1,4 @@
-"""Four of the five ways to spend tokens on a problem: vanilla, budget, truncate-like, no-think. The fifth is ``deer``.
+"""Ways to spend tokens on a problem: vanilla, exits, budget, truncate-like, no-think. One more is ``deer``.
 
 Each is a generator. It yields all requests that it needs next, is sent what was generated, and returns its completions.
 So one engine can run the generators of a thousand problems side by side, and a test can run one by hand.
@@ -6,6 +6,7 @@ So one engine can run the generators of a thousand problems side by side, and a 
 
 from collections.abc import Sequence
 
+from sgrpo_verl.algorithm.serial_group import draw_exit_positions
 from sgrpo_verl.eval.response import Method, Reasoner, Request, exit_request, exited_completion, own_completion
 
 
@@ -13,6 +14,29 @@ def vanilla(reasoner: Reasoner, prompt_ids: list[int]) -> Method:
     """The model as it is."""
     [response] = yield [Request(prompt_ids, reasoner.max_tokens)]
     return [own_completion(reasoner, prompt_ids, response.token_ids, response.cut)]
+
+
+def exits(reasoner: Reasoner, prompt_ids: list[int], num_exits: int) -> Method:
+    """A serial group: the model's own response, and early exits at even distances in its thought, the last at its end.
+
+    The exits' completions come in their order, and the full response is the last.
+    """
+    [response] = yield [Request(prompt_ids, reasoner.max_tokens)]
+    ids = response.token_ids
+    span = reasoner.find(ids, prompt_ids)
+    positions = draw_exit_positions(span.thought_length, num_exits, "even", 0)
+    cuts = [ids[: span.thought_start + position] for position in positions]
+    answers = yield [exit_request(reasoner, prompt_ids, cut, reasoner.exit_prompt) for cut in cuts]
+    of_thought = span.thought_length
+    return [
+        *(
+            exited_completion(
+                reasoner, prompt_ids, cut, reasoner.exit_prompt, answer, exit_index=index, of_thought=of_thought
+            )
+            for index, (cut, answer) in enumerate(zip(cuts, answers, strict=True), start=1)
+        ),
+        own_completion(reasoner, prompt_ids, ids, response.cut, of_thought=of_thought),
+    ]
 
 
 def budget(reasoner: Reasoner, prompt_ids: list[int], caps: Sequence[int]) -> Method:

@@ -7,6 +7,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from sgrpo_verl.answers.checker import SECONDS_PER_CHECK
+from sgrpo_verl.eval.exits import print_savings
 
 LENGTHS = ("response", "thought", "answer", "inserted", "trial")
 Figure = dict[str, Any]
@@ -20,6 +21,8 @@ def print_summary(summary: dict[str, Any], console: Console) -> None:
             f"of {checks['checks']} comparisons, {checks['overran']} overran {SECONDS_PER_CHECK:.0f} seconds and "
             f"{checks['lost']} lost their process (for want of memory, say); they count as wrong"
         )
+    if "exits" in summary:
+        print_savings(summary["exits"], console)
     rows = [(row["cap"], _with_average(row)) for row in summary["rows"]]
     if rows[0][0] is None:
         figures = rows[0][1]

@@ -43,6 +43,8 @@ class Completion:
     exited: bool  # by the method
     cut: bool  # the response ended at a limit
     cap: int | None = None  # budget: most tokens of the thought
+    exit_index: int | None = None  # exits: which early exit it is, from 1; None for the full response
+    of_thought: int | None = None  # exits: tokens of the whole thought, of which this one is the beginning
     confidences: tuple[float, ...] = ()  # DEER: of each trial answer
 
 

@@ -17,28 +17,41 @@ from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.checkpoint import needs_float32, resolve_model
 from sgrpo_verl.eval.deer import deer
-from sgrpo_verl.eval.engine import Engine, EngineDied, EngineOptions
+from sgrpo_verl.eval.engine import Engine, EngineOptions
+from sgrpo_verl.eval.engines import Engines, choose_devices
 from sgrpo_verl.eval.folder import Key, claim, locked, recover, thought_lengths
+from sgrpo_verl.eval.jobs import Answering, EngineDied
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
+from sgrpo_verl.eval.progress import TokenProgress
 from sgrpo_verl.eval.response import Completion, Method, Reasoner
 from sgrpo_verl.eval.settings import Settings
-from sgrpo_verl.progress import Bars
 
 
-def evaluate(settings: Settings, out: Path, options: dict[str, Any], console: Console) -> None:
+def evaluate(
+    settings: Settings, out: Path, options: dict[str, Any], console: Console, engines: int | None = None
+) -> None:
     """Generate whatever is still missing from the run in ``out``.
+
+    Args:
+        settings: what decides the completions.
+        out: the run folder.
+        options: of ``EngineOptions``, without ``max_model_len``.
+        console: where progress is shown.
+        engines: how many, each with its share of the jobs; None means as many as there are GPUs for.
 
     Raises:
         UserError: ``out`` holds a run with other settings, another process is writing into it, or a setting is wrong;
             raised before the model is loaded.
     """
+    if engines is not None and engines < 1:
+        raise UserError(f"--data-parallel-size {engines}: must be at least 1")
     benchmarks = read_benchmarks(Path(settings.data), settings.benchmarks)
     if settings.limit is not None:
         benchmarks = {name: problems[: settings.limit] for name, problems in benchmarks.items()}
     lengths = thought_lengths(settings, benchmarks) if settings.truncate_like is not None else {}
     with locked(out):
         claim(out, settings, benchmarks)
-        _evaluate(settings, benchmarks, lengths, out, options, console)
+        _evaluate(settings, benchmarks, lengths, out, options, console, engines)
 
 
 def _evaluate(
@@ -48,14 +61,15 @@ def _evaluate(
     out: Path,
     options: dict[str, Any],
     console: Console,
+    engines: int | None,
 ) -> None:
-    done = recover(out, max(1, len(settings.caps)))
+    done = recover(out, settings.caps)
     model = resolve_model(settings.model, out / "merged_model")
     wanted = {
         name: [
             (problem, sample)
             for problem in problems
-            for sample in range(settings.samples)
+            for sample in range(settings.samples_in(name))
             if (name, problem.index, sample) not in done
         ]
         for name, problems in benchmarks.items()
@@ -84,10 +98,12 @@ def _evaluate(
         console.print("what the LoRA adapter changes is too small for 16 bits: vLLM runs in float32")
         options = {**options, "dtype": "float32"}
     log = out / "engine.log"
-    console.print(f"starting vLLM; its output goes to {log}", soft_wrap=True, highlight=False)
     with written_to(log, console):
         unclosed = Unclosed(settings.think_end, console)
-        engine = _start(model, EngineOptions(max_model_len=max_model_len, **options), settings, log)
+        shares = choose_devices(engines, options["tensor_parallel_size"])[: sum(map(len, wanted.values()))]
+        what = "vLLM" if len(shares) == 1 else f"{len(shares)} engines of vLLM"
+        console.print(f"starting {what}; their output goes to {log}", soft_wrap=True, highlight=False)
+        engine = _start(model, EngineOptions(max_model_len=max_model_len, **options), settings, shares, log)
         try:
             for name, jobs in wanted.items():
                 _generate(name, jobs, engine, reasoner, settings, prompts, lengths, out, console, unclosed)
@@ -96,7 +112,8 @@ def _evaluate(
             raise UserError(
                 f"vLLM's engine died: {cause}. Its whole log is {log}; the same command resumes the run"
             ) from error
-        engine.close()
+        finally:
+            engine.close()
 
 
 class Unclosed:
@@ -124,8 +141,12 @@ class Unclosed:
             )
 
 
-def _start(model: str, options: EngineOptions, settings: Settings, log: Path) -> Engine:
+def _start(
+    model: str, options: EngineOptions, settings: Settings, shares: Sequence[dict[str, str]], log: Path
+) -> Answering:
     try:
+        if len(shares) > 1:
+            return Engines(model, options, settings.temperature, settings.top_p, shares)
         return Engine(model, options, settings.temperature, settings.top_p)
     except UserError:
         raise
@@ -141,7 +162,7 @@ def _start(model: str, options: EngineOptions, settings: Settings, log: Path) ->
 def _generate(
     name: str,
     jobs: Sequence[tuple[Problem, int]],
-    engine: Engine,
+    engine: Answering,
     reasoner: Reasoner,
     settings: Settings,
     prompts: dict[tuple[str, int], list[int]],
@@ -154,19 +175,21 @@ def _generate(
     problems = {problem.index: problem for problem, _ in jobs}
     started, tokens_before = time.monotonic(), engine.generated_tokens
     try:
-        with Bars(console) as progress, (out / "completions.jsonl").open("a") as file:
-            bar = progress.add_task(name, total=len(jobs))
+        with (
+            TokenProgress(name, len(jobs), engine, console, _most_tokens(settings)) as progress,
+            (out / "completions.jsonl").open("a") as file,
+        ):
             keys = ((name, problem.index, sample) for problem, sample in jobs)
             seeded = (
                 (key, _seed(settings.seed, key), _method(settings, reasoner, prompts[key[:2]], lengths.get(key)))
                 for key in keys
             )
-            for (_, index, sample), completions in engine.run(seeded):
+            for (_, index, sample), completions in engine.run(seeded, progress.update):
                 lines = [_line(problems[index], sample, completion) for completion in completions]
                 file.write("".join(lines))
                 file.flush()
                 unclosed.see(completions)
-                progress.update(bar, advance=1)
+                progress.job_ended()
     finally:
         with (out / "throughput.jsonl").open("a") as file:
             record = {
@@ -179,6 +202,8 @@ def _generate(
 
 def _method(settings: Settings, reasoner: Reasoner, prompt_ids: list[int], thought_tokens: int | None) -> Method:
     match settings.method:
+        case "exits":
+            return methods.exits(reasoner, prompt_ids, settings.num_exits)
         case "budget":
             return methods.budget(reasoner, prompt_ids, settings.caps)
         case "truncate-like":
@@ -197,6 +222,14 @@ def _room(reasoner: Reasoner, settings: Settings, lengths: dict[Key, int]) -> in
     inserted = max(len(reasoner.encode(text)) for text in (settings.exit_prompt, settings.deer.closing))
     trial = len(reasoner.encode(settings.deer.inducer)) + settings.deer.trial_tokens
     return thought + reasoner.tag_tokens + max(inserted + settings.answer_tokens, trial)
+
+
+def _most_tokens(settings: Settings) -> int | None:
+    """What a job can generate at most; DEER's trials have no such limit."""
+    answers = {"exits": settings.num_exits, "budget": 1 + len(settings.caps), "truncate-like": 1}
+    if settings.method == "deer":
+        return None
+    return max([settings.max_tokens, *settings.caps]) + answers.get(settings.method, 0) * settings.answer_tokens
 
 
 def _seed(seed: int, key: Key) -> int:

@@ -15,7 +15,7 @@ from rich.progress import track
 from sgrpo_verl.answers import checker
 from sgrpo_verl.correctness import ANSWER_ALONE, compute_score
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval import statistics
+from sgrpo_verl.eval import exits, statistics
 from sgrpo_verl.eval.folder import think_end_of, unfinished
 from sgrpo_verl.files import read_lines, write_whole
 
@@ -43,9 +43,9 @@ def score(out: Path, console: Console) -> dict[str, Any]:
         scores = list(
             track(threads.map(judge, completions), total=len(completions), description="scoring", console=console)
         )
-    keys = ("benchmark", "index", "sample", "cap")
+    keys = ("benchmark", "index", "sample", "cap", "exit_index")
     lines = [
-        json.dumps({**{key: completion[key] for key in keys}, "score": score}) + "\n"
+        json.dumps({**{key: completion.get(key) for key in keys}, "score": score}) + "\n"
         for completion, score in zip(completions, scores, strict=True)
     ]
     write_whole(out / "scores.jsonl", "".join(lines))
@@ -68,10 +68,16 @@ def _score(think_end: str, completion: dict[str, Any]) -> float:
 def summarize(out: Path, completions: list[dict[str, Any]], scores: list[float]) -> dict[str, Any]:
     """For each cap (null without budgets), each benchmark's figures and their average over benchmarks."""
     groups: dict[int | None, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    samples: dict[str, list[dict[str, Any]]] = defaultdict(list)  # early exits, and the full response they are of
+    begun: list[dict[str, Any]] = []
     for completion, score in zip(completions, scores, strict=True):
-        groups[completion["cap"]][completion["benchmark"]].append({**completion, "score": score})
+        begun.append({**completion, "score": score})
+        if completion.get("exit_index") is None:  # with which a sample ends
+            groups[completion["cap"]][completion["benchmark"]].append(begun[-1])
+            samples[completion["benchmark"]] += begun if completion.get("of_thought") is not None else []
+            begun = []
     speeds = _throughput(out)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for cap, benchmarks in sorted(groups.items(), key=lambda item: item[0] or 0):
         figures = {
             name: {**_figures(records), "tokens_per_second": speeds.get(name)} for name, records in benchmarks.items()
@@ -80,7 +86,17 @@ def summarize(out: Path, completions: list[dict[str, Any]], scores: list[float])
         average = {key: mean(figure[key] for figure in figures.values()) for key in ("accuracy", *MEANS, *SHARES)}
         average["accuracy_interval"] = statistics.interval(statistics.mean(per_problem), [*map(len, per_problem)])
         rows.append({"cap": cap, "benchmarks": figures, "average": average})
-    return {"rows": rows}
+    if not any(samples.values()):
+        return {"rows": rows}
+    found = {
+        name: {
+            "accuracy": rows[0]["benchmarks"][name]["accuracy"],
+            "exits": exits.by_share(records),
+            "savings": exits.savings(records),
+        }
+        for name, records in samples.items()
+    }
+    return {"rows": rows, "exits": found}
 
 
 def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:

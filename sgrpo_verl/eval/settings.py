@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.deer import Deer
 
-METHODS = ("vanilla", "budget", "truncate-like", "no-think", "deer")
+METHODS = ("vanilla", "exits", "budget", "truncate-like", "no-think", "deer")
+# The paper's five benchmarks, as `bash recipes/paper/data.sh` names them, and how many samples of each problem: so many
+# of the small ones (40 and 30 problems) that their accuracy is not a matter of luck.
+PAPER = {"gsm8k": 1, "math-500": 1, "amc23": 16, "aime24": 16, "gpqa-diamond": 1}
 
 
 @dataclass(frozen=True)
@@ -17,6 +20,7 @@ class Settings:
     benchmarks: tuple[str, ...]
     method: str = "vanilla"
     samples: int = 1
+    samples_of: dict[str, int] = field(default_factory=dict)  # of benchmarks with a number of their own
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
@@ -24,13 +28,19 @@ class Settings:
     answer_tokens: int = 1024
     limit: int | None = None  # first problems of each benchmark
     caps: tuple[int, ...] = ()
+    num_exits: int = 8  # of the method exits
     truncate_like: str | None = None
     think_start: str = "<think>"
     think_end: str = "</think>"  # empty: the model writes no thoughts, and the whole response is the answer
     exit_prompt: str = ""
     deer: Deer = field(default_factory=Deer)
 
+    def samples_in(self, benchmark: str) -> int:
+        """Samples of each problem of a benchmark."""
+        return self.samples_of.get(benchmark, self.samples)
+
     def __post_init__(self) -> None:
+        most = max([self.samples, *self.samples_of.values()])
         checks = (
             (self.method in METHODS, f"--method {self.method}: must be one of {', '.join(METHODS)}"),
             (self.samples >= 1, f"--samples {self.samples}: must be at least 1"),
@@ -38,9 +48,10 @@ class Settings:
             (0 < self.top_p <= 1, f"--top-p {self.top_p}: must be above 0 and at most 1"),
             (self.temperature >= 0, f"--temperature {self.temperature}: must not be negative"),
             (
-                self.samples == 1 or self.temperature > 0,
-                f"--samples {self.samples} with --temperature 0: greedy samples are all the same",
+                most == 1 or self.temperature > 0,
+                f"--samples {most} with --temperature 0: greedy samples are all the same",
             ),
+            (self.num_exits >= 1, f"--num-exits {self.num_exits}: must be at least 1"),
             (self.max_tokens >= 1, f"--max-tokens {self.max_tokens}: must be at least 1"),
             (self.answer_tokens >= 1, f"--answer-tokens {self.answer_tokens}: must be at least 1"),
             (

@@ -4,6 +4,8 @@ import importlib.metadata
 import importlib.util
 import os
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
@@ -38,6 +40,8 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
         ray_address: a running cluster's, of which every node is asked; by default a Ray of our own is started.
         engine: also start vLLM with a tiny model of random weights, and have it answer a prompt.
     """
+    if ray_address:
+        _take_rays_token()
     console.print(_versions())
     vllm = _vllm(console, engine)
     places = {"driver (this process)": look(), **_look_in_ray(ray_address)}
@@ -104,21 +108,35 @@ def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
         for node in ray.nodes():
             if node["Alive"]:
                 here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-                task = ray.remote(num_cpus=0)(_look_anywhere).options(scheduling_strategy=here)
+                task = ray.remote(num_cpus=0)(_looking_anywhere()).options(scheduling_strategy=here)
                 answers[f"Ray worker on {node['NodeManagerAddress']}"] = task.remote()
         return {place: ray.get(answer) for place, answer in answers.items()}
     finally:
         ray.shutdown()
 
 
-def _look_anywhere() -> dict[str, Any]:
-    """Like ``look``, but also works where this package is missing, which is the first thing to find out."""
-    import importlib
+def _take_rays_token() -> None:
+    """Ray takes its token to a cluster by itself only where it is told no address; call this before ray is imported."""
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray" / "auth_token"))
+    if os.environ.get("RAY_AUTH_TOKEN") or file.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
-    try:
-        return importlib.import_module("sgrpo_verl.hooks.doctor").look()
-    except ImportError as error:
-        return {"plugin loaded": False, "missing": str(error)}
+
+def _looking_anywhere() -> Callable[[], dict[str, Any]]:
+    """Like ``look``, but also works where this package is missing, which is the first thing to find out.
+
+    Ray sends a function of a function as code. One of a module it would only name, and fail to import there.
+    """
+
+    def look_anywhere() -> dict[str, Any]:
+        import importlib
+
+        try:
+            return importlib.import_module("sgrpo_verl.hooks.doctor").look()
+        except ImportError as error:
+            return {"plugin loaded": False, "missing": str(error)}
+
+    return look_anywhere
 
 
 def _versions() -> Table:

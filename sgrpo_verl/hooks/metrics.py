@@ -33,14 +33,24 @@ def row_notes(
 
     ``exit_index`` counts the exits of a group from 1 and ``exit_position`` is P_i; ``kept`` is how much of the full
     response an exit's row starts with, P_i and what opens the thought. All are None for the full response.
+    ``answer_cut``: a limit ended the answer or, of the full response, the response.
     ``cached_share`` is the part of an exit's prompt that the server had in its prefix cache, None where it is not told.
     """
     return dict(locals())
 
 
-def group_notes(rewards: Sequence[float], correct: Sequence[bool], generated_tokens: int) -> dict[str, Any]:
-    """Notes about a whole group, in its full response's tag. ``generated_tokens`` is of full response and answers."""
+def group_notes(
+    rewards: Sequence[float], correct: Sequence[bool], positions: Sequence[int], generated_tokens: int
+) -> dict[str, Any]:
+    """Notes about a whole group, in its full response's tag.
+
+    ``positions`` are those of the exits, and last the thought's length; ``generated_tokens`` is of full response and
+    answers. ``first_right`` is the share of the thought after which the first right answer comes, and 1 where only the
+    full response is right; None without a right answer or a thought.
+    """
+    right = [position for position, one in zip(positions, correct, strict=True) if one]
     return {
+        "first_right": right[0] / positions[-1] if right and positions[-1] else None,
         "num_right": sum(correct),
         "zero_advantage": len(set(rewards)) == 1,
         "num_rows": len(rewards),
@@ -68,6 +78,7 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
         "sgrpo/zero_advantage": mean(row["zero_advantage"] for row in full),
         "sgrpo/thought_length/mean": mean(row["thought_length"] for row in full),
         "sgrpo/response_length/full": mean(row["response_length"] for row in full),
+        "sgrpo/response_cut": mean(row["answer_cut"] for row in full),
         "sgrpo/thought_closed": mean(row["closed"] for row in full),
         "sgrpo/no_thought": mean(row["thought_length"] == 0 for row in full),
         "sgrpo/no_exits": mean(row["thought_length"] > 0 and row["num_rows"] == 1 for row in full),
@@ -84,6 +95,8 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
             "sgrpo/answer_cut_correct": mean(row["answer_cut"] and row["correct"] for row in exits),
             **_accuracy_by_exit(exits),
         }
+    if first_right := [row["first_right"] for row in full if row["first_right"] is not None]:
+        metrics["sgrpo/exit_position/first_right"] = mean(first_right)
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics

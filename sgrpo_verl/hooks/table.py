@@ -155,6 +155,14 @@ HOOKS = (
         _our_rollout_is_served,
     ),
     Hook(
+        "verl.trainer.ppo.v1.trainer_separate_async",
+        "PPOTrainerSeparateAsync._setup",
+        (),
+        "separate_async without hybrid engines",
+        "sgrpo_verl.hooks.separate_async:setup",
+        _trainer_is_sgrpo,
+    ),
+    Hook(
         _TRAINER,
         "PPOTrainer._balance_batch",
         ("batch", "metrics", "logging_prefix"),

@@ -25,7 +25,9 @@ def _install(trainer_base: ModuleType) -> None:
     def compute_metrics(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
         import ray
 
-        server = instance.llm_server_manager.server_handles[0]
+        # Those of separate_async come last, where there are any; verl 0.9.0 knows no others than the first.
+        managers = getattr(instance, "_rollout_server_managers", lambda: [instance.llm_server_manager])()
+        server = managers[-1].server_handles[0]
         ray.get(server.collective_rpc.remote(_save, kwargs={"path": os.environ["SGRPO_SELFTEST_WEIGHTS"]}))
         return wrapped(*args, **kwargs)
 

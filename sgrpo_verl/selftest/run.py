@@ -181,8 +181,8 @@ def _why_impossible(stage: Stage, devices: int) -> str | None:
     missing = [package for package in stage.packages if importlib.util.find_spec(package) is None]
     if missing:
         return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
-    if max(devices, 1) < stage.devices:
-        return f"it needs {stage.devices} accelerators, and there is {devices or 'none'}"
+    if 0 < devices < stage.devices:  # without any, two logical devices on the CPU
+        return f"it needs {stage.devices} accelerators, and there is {devices}"
     return None
 
 

@@ -355,7 +355,9 @@ class TestAnEngineThatCannotRun:
         assert "copy or download it again" in said
 
     def test_no_memory_for_the_cache(self, failed):
-        said = failed("--gpu-memory-utilization", "0.00001", VLLM_CPU_KVCACHE_SPACE="0")
+        """Of one of two engines, each in a process of its own; the other one is ended too."""
+        options = ("--gpu-memory-utilization", "0.00001", "--data-parallel-size", "2")
+        said = failed(*options, VLLM_CPU_KVCACHE_SPACE="0")
         assert "tokens: ValueError: No available memory for the cache" in said
 
     def test_a_library_that_cannot_be_loaded(self, failed, tmp_path):

@@ -255,6 +255,8 @@ def test_every_setting_can_be_overridden_on_top_of_a_group(compose_config, field
 def test_the_cpu_group_holds_nothing_of_sgrpo_and_only_keys_that_verl_knows(compose_config):
     stock = OmegaConf.to_container(compose_config())
     cpu = OmegaConf.to_container(compose_config("+cpu=default"))
+    backend = cpu["actor_rollout_ref"]["rollout"]["checkpoint_engine"].pop("custom_backend_module")
+    assert backend == "sgrpo_verl.cpu.gloo"
     assert "sgrpo" not in str(cpu)
     new = [name for name in _leaves(cpu) if name not in set(_leaves(stock))]
     # Ray's own arguments, an option of RolloutConfig's and one of FSDPEngineConfig's that verl's YAML leaves out.

@@ -48,12 +48,14 @@ def settings(**changed):
         ({"samples": 0}, "--samples 0"),
         ({"samples": 4}, "--samples 4 with --temperature 0"),
         ({"temperature": -1.0}, "--temperature -1.0"),
+        ({"samples_of": {"b": 16}}, "--samples 16 with --temperature 0"),
+        ({"num_exits": 0}, "--num-exits 0"),
         ({"method": "budget"}, "--method budget with --caps missing"),
         ({"caps": (4,)}, "--method vanilla with --caps 4"),
         ({"method": "budget", "caps": (4, 4)}, "--caps 4,4"),
         ({"method": "truncate-like"}, "--truncate-like None"),
         ({"truncate_like": "x"}, "--method vanilla"),
-        ({"method": "other"}, "--method other: must be one of vanilla, budget"),
+        ({"method": "other"}, "--method other: must be one of vanilla, exits, budget"),
         ({"exit_prompt": "stop"}, "--exit-prompt 'stop': must contain --think-end"),
         ({"think_end": "</t>"}, "must contain --think-end '</t>'"),
         ({"max_tokens": 0}, "--max-tokens 0"),
@@ -100,18 +102,18 @@ def write(run, completions, tail=""):
 def test_a_killed_runs_half_lines_and_half_jobs_are_done_again(tmp_path):
     lines = [completion(0, cap=4), completion(0, cap=8), completion(1, cap=4)]
     run = write(tmp_path / "run", lines, tail='{"benchmark": "b", "ind')
-    assert recover(run, rows=2) == {("b", 0, 0)}
+    assert recover(run, caps=(4, 8)) == {("b", 0, 0)}
     assert [line["index"] for line in read_lines(run / "completions.jsonl")] == [0, 0]
     before = (run / "completions.jsonl").stat().st_mtime_ns
-    assert recover(run, rows=2) == {("b", 0, 0)}
+    assert recover(run, caps=(4, 8)) == {("b", 0, 0)}
     assert (run / "completions.jsonl").stat().st_mtime_ns == before
-    assert recover(tmp_path / "none", rows=1) == set()
+    assert recover(tmp_path / "none", caps=()) == set()
 
 
 def test_of_records_that_two_processes_wrote_the_first_is_kept(tmp_path):
     lines = [completion(index, answer) for answer in ("first", "second") for index in range(3)]
     run = write(tmp_path / "run", lines)
-    assert recover(run, rows=1) == {("b", index, 0) for index in range(3)}
+    assert recover(run, caps=()) == {("b", index, 0) for index in range(3)}
     assert [(one["index"], one["answer"]) for one in read_lines(run / "completions.jsonl")] == [
         (index, "first") for index in range(3)
     ]

@@ -77,6 +77,30 @@ def test_vanilla():
     assert not completion.cut
 
 
+@pytest.mark.parametrize("num_exits", [1, 3, 1000])
+def test_exits_are_spread_over_one_thought_and_its_own_response_comes_last(num_exits):
+    script = Script()
+    *exits, full = run(methods.exits(reasoner(), PROMPT, num_exits), script)
+    assert (full.answer, full.exit_index, full.exited, full.of_thought) == (
+        f"\n\n{ANSWER}",
+        None,
+        False,
+        len(encode(THOUGHT)),
+    )
+    assert len(exits) == len(script.requests) - 1 == min(num_exits, len(encode(THOUGHT)))
+    assert [one.exit_index for one in exits] == list(range(1, len(exits) + 1))
+    assert exits[-1].thought == full.thought == THOUGHT, "the last exit is where the thought ends"
+    for index, one in enumerate(exits, start=1):
+        assert one.thought_tokens == index * len(encode(THOUGHT)) // len(exits)
+        assert THOUGHT.startswith(one.thought)
+        assert (one.answer, one.of_thought, one.inserted_tokens) == (ANSWER, full.of_thought, len(encode(EXIT_PROMPT)))
+
+
+def test_a_response_without_a_thought_has_no_exits():
+    [full] = run(methods.exits(reasoner(), PROMPT, 4), Script(text=f"{THINK_END}{ANSWER}"))
+    assert (full.exit_index, full.of_thought) == (None, 0)
+
+
 def test_vanilla_cut_in_its_thought_has_no_answer():
     [completion] = run(methods.vanilla(reasoner(max_tokens=10), PROMPT), Script(f"\\boxed{{15}} {THOUGHT}"))
     assert (completion.closed, completion.cut, completion.answer) == (False, True, "")

@@ -1,6 +1,8 @@
 """``sgrpo/*`` metrics from the tags of a batch."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sgrpo_verl.hooks.metrics import (
     TAG,
@@ -32,13 +34,13 @@ def tag(
         finished=1.0,
     )
     if exit_position is None:
-        notes |= group_notes([reward], [correct], thought_length + 5)
+        notes |= group_notes([reward], [correct], [thought_length], thought_length + 5)
     return {"status": "success", TAG: notes, "is_padding": padding}
 
 
 def test_means_over_groups_without_padding():
-    group = group_notes([0.0, 1.0, 0.5], [False, True, True], 15 + 4 + 4)
-    full = tag(None, True, 0.5)
+    group = group_notes([0.0, 1.0, 0.5], [False, True, True], [2, 8, 10], 15 + 4 + 4)
+    full = tag(None, True, 0.5, cut=True)
     full[TAG] |= group
     tags = [
         tag(2, False, 0.0, cut=True, index=1, cached=0.5),
@@ -60,12 +62,14 @@ def test_means_over_groups_without_padding():
             "sgrpo/zero_advantage": 0.5,
             "sgrpo/thought_length/mean": 5,
             "sgrpo/response_length/full": 10,
+            "sgrpo/response_cut": 0.5,
             "sgrpo/thought_closed": 0.5,
             "sgrpo/no_thought": 0.5,
             "sgrpo/no_exits": 0,
             "sgrpo/generated_tokens": 23 + 5,
             "sgrpo/generated_tokens_grpo": 3 * 15 + 5,
             "sgrpo/exit_position/share": 0.5,
+            "sgrpo/exit_position/first_right": 0.8,
             "sgrpo/answer_length/mean": 4,
             "sgrpo/answer_cut": 0.5,
             "sgrpo/answer_cut_correct": 0,
@@ -84,13 +88,31 @@ def test_cut_answers_that_were_correct_are_told_apart():
 def test_thoughts_without_exits_are_counted_and_warned_of():
     """For want of room: behind a long prompt, an exit prompt and an answer do not fit into the model's context."""
     full, alone = tag(None, True, 0.5), tag(None, True, 1.0)
-    full[TAG] |= group_notes([1.0, 0.5], [True, True], 20)
+    full[TAG] |= group_notes([1.0, 0.5], [True, True], [2, 10], 20)
     metrics = serial_group_metrics([tag(2, True, 1.0, index=1), full, alone, tag(None, True, 1.0, thought_length=0)])
     assert metrics["sgrpo/no_exits"] == pytest.approx(1 / 3)
     warning = no_room_for_exits(metrics)
     assert warning.startswith("33% of the step's groups have a thought and no early exits")
     assert "answer_length smaller" in warning
     assert no_room_for_exits(serial_group_metrics([tag(2, True, 1.0, index=1), full])) is None
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=9))
+def test_the_first_right_answer_is_as_early_as_the_first_right_row(correct):
+    positions = [10 * (number + 1) for number in range(len(correct))]
+    share = group_notes([0.0] * len(correct), correct, positions, 0)["first_right"]
+    if any(correct):
+        assert share == (correct.index(True) + 1) / len(correct)
+    else:
+        assert share is None
+
+
+def test_where_nothing_is_right_or_nothing_was_thought_there_is_no_first_right_answer():
+    assert group_notes([0.0], [True], [0], 3)["first_right"] is None
+    metrics = serial_group_metrics([tag(2, False, 0.0, index=1), tag(None, False, 0.0)])
+    assert "sgrpo/exit_position/first_right" not in metrics
+    only_full = serial_group_metrics([tag(2, False, 0.0, index=1), tag(None, True, 1.0)])
+    assert only_full["sgrpo/exit_position/first_right"] == 1
 
 
 def test_no_serial_groups_no_metrics():
