@@ -440,7 +440,7 @@ def test_what_fails_is_counted_over_all_workers(rollout):
     @ray.remote(num_cpus=0)
     class Worker:
         def __init__(self, *failed):
-            self.reports = [Report(failed=some, succeeded=not some, last_failure=f"no {some}") for some in failed]
+            self.reports = [Report(some, 0, f"no {some}") if some else Report(succeeded=1) for some in failed]
 
         def report(self):
             return self.reports.pop(0)
@@ -495,6 +495,7 @@ class TestAStepWithFailures:
 
     def test_one_prompt_in_four_fails(self, rollout, caplog):
         """A reward function that raises for it: the other three are trained on, and the one is counted."""
+        rollout.new_manager()  # of which nothing has failed yet
         truths = [*[problem.answer for problem in PROBLEMS[:3]], "None"]
         uids = begin_step(rollout, PROBLEMS[:4], ground_truths=truths)
         with caplog.at_level("WARNING", "sgrpo_verl"):
