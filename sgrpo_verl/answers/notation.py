@@ -75,7 +75,7 @@ _SYNONYMS = {
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 _WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")
 _SAID_TO_BE = re.compile(r"^\s*(?:the )?(?:final )?answer\s*(?:is\b|:|=)\s*", re.IGNORECASE)
-_SPACING = re.compile(r"(?<!\\)\\(?:left|right|displaystyle|limits|quad|qquad|[!,;: ])(?![A-Za-z])|~")
+_SPACING = re.compile(r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad)(?![A-Za-z])|[!,;: ])|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")

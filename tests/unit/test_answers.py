@@ -41,6 +41,11 @@ def test_hard_pairs_of_each_kind(pairs):
     assert [pair for pair, score in zip(pairs, scores, strict=True) if score != pair[2]] == []
 
 
+def test_spacing_before_a_letter_is_spacing():
+    assert compute_score("test", "\\boxed{\\int_0^1 f(x)\\,dx}", "\\int_0^1 f(x) \\, dx") == 1.0
+    assert tidy("2\\;x\\quad y") == "2 x y"
+
+
 @pytest.mark.parametrize("truth", ["The answer is 5", "so \\boxed{5}", "2 + 3\n#### 5", "Answer: $5$", 5, 5.0, "5"])
 def test_a_truth_that_states_an_answer(truth):
     assert compute_score("test", "\\boxed{5}", truth) == 1.0
