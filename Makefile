@@ -76,6 +76,7 @@ test-modes: $(TOOLS_READY)
 
 test-pinned: $(PINNED)/.ready
 	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/unit tests/integration/test_packed.py tests/integration/test_recipes.py
+	VERL_PLATFORM=cpu $(PINNED)/bin/python -m pytest tests/integration/test_selftest.py -k every_fault
 	$(PINNED)/bin/python -m pytest tests/integration/test_plugin.py
 	VERL_PLATFORM=cpu $(PINNED)/bin/sgrpo selftest --out outputs/selftest-pinned
 
