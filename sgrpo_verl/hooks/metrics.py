@@ -7,6 +7,7 @@ from inspect import BoundArguments
 from statistics import mean
 from typing import Any
 
+from sgrpo_verl.hooks.early_stop import ENOUGH, never_stops, right_exits, stopped_early
 from sgrpo_verl.hooks.install import logger
 
 TAG = "sgrpo"  # key of a row's notes in its tag
@@ -18,6 +19,7 @@ def row_notes(
     exit_index: int | None,
     exit_position: int | None,
     kept: int | None,
+    closing_end: int | None,
     thought_length: int,
     response_length: int,
     closed: bool,
@@ -32,7 +34,8 @@ def row_notes(
     """The notes in a row's tag. Lengths and positions are in tokens, times in seconds.
 
     ``exit_index`` counts the exits of a group from 1 and ``exit_position`` is P_i; ``kept`` is how much of the full
-    response an exit's row starts with, P_i and what opens the thought. All are None for the full response.
+    response an exit's row starts with, P_i and what opens the thought. The tokens from there to ``closing_end`` close
+    the thought; it is None where words are inserted before the tag. All are None for the full response.
     ``cached_share`` is the part of an exit's prompt that the server had in its prefix cache, None where it is not told.
     """
     return dict(locals())
@@ -84,6 +87,8 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
             "sgrpo/answer_cut_correct": mean(row["answer_cut"] and row["correct"] for row in exits),
             **_accuracy_by_exit(exits),
         }
+    if shares := right_exits(full):
+        metrics["sgrpo/early_stop"] = stopped_early(shares)
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics
@@ -157,10 +162,21 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     if not getattr(trainer, "_sgrpo_said_no_room", False) and (warning := no_room_for_exits(ours)):
         logger.warning(warning)
         trainer._sgrpo_said_no_room = True
+    _warn_where_no_thought_stops(trainer, batch.tags)
     metrics.update(ours)
     metrics.update(check_metrics(trainer.get_reward_handles() or []))
     trainer._sgrpo_notes = {key: notes_of(tag) for key, tag in zip(batch.keys, batch.tags, strict=True)}
     return result
+
+
+def _warn_where_no_thought_stops(trainer: Any, tags: Sequence[dict[str, Any]]) -> None:
+    """Once a run, as soon as there are enough responses to tell."""
+    shares = trainer.__dict__.setdefault("_sgrpo_right_exits", [])
+    if trainer.config.algorithm.sgrpo.train_closing_tag or len(shares) >= ENOUGH:
+        return
+    shares += right_exits([notes for tag in tags if (notes := notes_of(tag)) and notes["exit_position"] is None])
+    if warning := never_stops(shares):
+        logger.warning(warning)
 
 
 def add_columns(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:

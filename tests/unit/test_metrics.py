@@ -14,12 +14,22 @@ from sgrpo_verl.hooks.metrics import (
 
 
 def tag(
-    exit_position, correct, reward, thought_length=10, closed=True, cut=False, padding=False, index=None, cached=None
+    exit_position,
+    correct,
+    reward,
+    thought_length=10,
+    closed=True,
+    cut=False,
+    padding=False,
+    index=None,
+    cached=None,
+    closing_end=None,
 ):
     notes = row_notes(
         exit_index=index,
         exit_position=exit_position,
         kept=exit_position,
+        closing_end=closing_end,
         thought_length=thought_length,
         response_length=thought_length + 5,
         closed=closed,
@@ -70,6 +80,7 @@ def test_means_over_groups_without_padding():
             "sgrpo/answer_cut": 0.5,
             "sgrpo/answer_cut_correct": 0,
             "sgrpo/prefix_cache_hit": 0.5,
+            "sgrpo/early_stop": 0,
         }
     )
 
