@@ -5,7 +5,9 @@ from dataclasses import dataclass
 SEEDS = (0, 1, 2)
 NUM_STEPS = 24
 UNTRAINED = "untrained"
-PAPER = "+sgrpo=paper"
+PAPER, TAUGHT = "+sgrpo=paper", "+sgrpo=taught_stop"
+RATE = "actor_rollout_ref.actor.optim.lr=1.5e-4"  # three times the toy's
+PUBLISHED = ("sums", "swaps")  # the tasks of the ablation, whose reasoners stop by themselves now and then
 
 
 @dataclass(frozen=True)
@@ -34,4 +36,18 @@ QUESTIONS = (
     Variant("exits_2", "S-GRPO, 2 exits", (PAPER, "algorithm.sgrpo.num_exits=2")),
     Variant("exits_4", "S-GRPO, 4 exits", (PAPER, "algorithm.sgrpo.num_exits=4")),
     Variant("even_exits", "S-GRPO, exits evenly spaced", (PAPER, "algorithm.sgrpo.exit_sampling=even")),
+)
+
+# Of a reasoner that never stops after the first pass: the paper's form, the taught stop, and either half of it alone.
+STOPS = (
+    Variant("paper_5e-5", "S-GRPO, 5e-5", (PAPER,)),
+    Variant("paper_1.5e-4", "S-GRPO, 1.5e-4", (PAPER, RATE)),
+    Variant("taught_5e-5", "taught stop, 5e-5", (TAUGHT,)),
+    Variant("taught_1.5e-4", "taught stop, 1.5e-4", (TAUGHT, RATE)),
+    Variant(
+        "positions_1.5e-4",
+        "exits at the ends of lines alone, 1.5e-4",
+        (TAUGHT, RATE, "algorithm.sgrpo.train_closing_tag=false"),
+    ),
+    Variant("tag_1.5e-4", "closing tag trained alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.exit_sampling=uniform")),
 )
