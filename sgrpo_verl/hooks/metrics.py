@@ -71,6 +71,7 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
         "sgrpo/zero_advantage": mean(row["zero_advantage"] for row in full),
         "sgrpo/thought_length/mean": mean(row["thought_length"] for row in full),
         "sgrpo/response_length/full": mean(row["response_length"] for row in full),
+        "sgrpo/num_exits/mean": len(exits) / len(full),
         "sgrpo/thought_closed": mean(row["closed"] for row in full),
         "sgrpo/no_thought": mean(row["thought_length"] == 0 for row in full),
         "sgrpo/no_exits": mean(row["thought_length"] > 0 and row["num_rows"] == 1 for row in full),

@@ -81,6 +81,7 @@ def test_means_over_groups_without_padding():
             "sgrpo/answer_cut_correct": 0,
             "sgrpo/prefix_cache_hit": 0.5,
             "sgrpo/early_stop": 0,
+            "sgrpo/num_exits/mean": 1,
         }
     )
 
