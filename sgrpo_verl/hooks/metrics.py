@@ -7,7 +7,7 @@ from inspect import BoundArguments
 from statistics import mean
 from typing import Any
 
-from sgrpo_verl.hooks.early_stop import ENOUGH, never_stops, right_exits, stopped_early
+from sgrpo_verl.hooks.early_stop import ENOUGH, known_of, never_stops, stopped_early
 from sgrpo_verl.hooks.install import logger
 
 TAG = "sgrpo"  # key of a row's notes in its tag
@@ -41,9 +41,19 @@ def row_notes(
     return dict(locals())
 
 
-def group_notes(rewards: Sequence[float], correct: Sequence[bool], generated_tokens: int) -> dict[str, Any]:
-    """Notes about a whole group, in its full response's tag. ``generated_tokens`` is of full response and answers."""
+def group_notes(
+    rewards: Sequence[float], correct: Sequence[bool], positions: Sequence[int], generated_tokens: int
+) -> dict[str, Any]:
+    """Notes about a whole group, in its full response's tag.
+
+    Args:
+        rewards: of its rows in exit order, as are the following.
+        correct: whether each row's answer is correct.
+        positions: P_i of each row, and n for the full response.
+        generated_tokens: of full response and answers.
+    """
     return {
+        "first_right": next((position for position, right in zip(positions, correct, strict=True) if right), None),
         "num_right": sum(correct),
         "zero_advantage": len(set(rewards)) == 1,
         "num_rows": len(rewards),
@@ -88,8 +98,8 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
             "sgrpo/answer_cut_correct": mean(row["answer_cut"] and row["correct"] for row in exits),
             **_accuracy_by_exit(exits),
         }
-    if shares := right_exits(full):
-        metrics["sgrpo/early_stop"] = stopped_early(shares)
+    if known := known_of(full):
+        metrics["sgrpo/early_stop"] = stopped_early(known)
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics
@@ -172,11 +182,11 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
 
 def _warn_where_no_thought_stops(trainer: Any, tags: Sequence[dict[str, Any]]) -> None:
     """Once a run, as soon as there are enough responses to tell."""
-    shares = trainer.__dict__.setdefault("_sgrpo_right_exits", [])
-    if trainer.config.algorithm.sgrpo.train_closing_tag or len(shares) >= ENOUGH:
+    known = trainer.__dict__.setdefault("_sgrpo_known", [])
+    if trainer.config.algorithm.sgrpo.train_closing_tag or len(known) >= ENOUGH:
         return
-    shares += right_exits([notes for tag in tags if (notes := notes_of(tag)) and notes["exit_position"] is None])
-    if warning := never_stops(shares):
+    known += known_of([notes for tag in tags if (notes := notes_of(tag)) and notes["exit_position"] is None])
+    if warning := never_stops(known):
         logger.warning(warning)
 
 

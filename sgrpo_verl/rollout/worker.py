@@ -175,6 +175,7 @@ class SerialGroupWorker(_StockWorker):
         tags[-1][TAG] |= group_notes(
             [row.output.reward_score or 0.0 for row in group.rows],
             correct,
+            [*(row.exit_position or 0 for row in group.rows[:-1]), group.span.thought_length],
             len(group.rows[-1].output.response_ids) + sum(len(row.answer_ids) for row in group.rows[:-1]),
         )
         await tq.async_kv_batch_put(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgrpo_verl.hooks.closing_tag import stop_probability, train_tag
-from sgrpo_verl.hooks.early_stop import ENOUGH, never_stops, right_exits, stopped_early
+from sgrpo_verl.hooks.early_stop import ENOUGH, known_of, never_stops, stopped_early
 
 
 def row_of(advantage, thought, inserted, answer):
@@ -56,21 +56,31 @@ def test_stop_probability_is_a_plain_mean_of_each_side():
     assert stop_probability([-1.0], [False]).keys() == {"sgrpo/stop_probability/wrong"}
 
 
-def full(num_right, num_rows=9, correct=True, closed=True):
-    return {"num_right": num_right, "num_rows": num_rows, "correct": correct, "closed": closed}
+def full(first_right, length, num_rows=9, correct=True, closed=True):
+    return {
+        **{"first_right": first_right, "thought_length": length, "num_rows": num_rows},
+        **{"correct": correct, "closed": closed},
+    }
 
 
 class TestNeverStops:
     def test_only_right_closed_responses_with_exits_say_something(self):
-        notes = [full(1), full(9), full(3, correct=False), full(4, closed=False), full(1, num_rows=1), full(5)]
-        assert right_exits(notes) == [0.0, 1.0, 0.5]
-        assert stopped_early(right_exits(notes)) == pytest.approx(1 / 3)
+        notes = [full(30, 90), full(9, 90, correct=False), full(9, 90, closed=False), full(20, 20, num_rows=1)]
+        assert known_of(notes) == [(30, 90)]
 
-    def test_it_names_the_setting_where_no_thought_stops_though_exits_are_right(self):
-        assert never_stops([0.7] * (ENOUGH - 1)) is None
-        warning = never_stops([0.7] * ENOUGH)
-        assert "70% of the early exits are right" in warning
+    def test_a_thought_that_found_its_answer_late_did_not_stop_early(self):
+        assert stopped_early([(30, 90), (31, 60), (70, 70)]) == 0
+        assert stopped_early([(30, 90), (31, 60), (30, 31)]) == pytest.approx(1 / 2)
+
+    @given(st.lists(st.tuples(st.integers(1, 99), st.integers(0, 99)), min_size=1))
+    def test_it_is_a_share(self, drawn):
+        assert 0 <= stopped_early([(first, first + more) for first, more in drawn]) <= 1
+
+    def test_it_names_the_setting_where_no_thought_stops_though_answers_are_known_early(self):
+        assert never_stops([(30, 90)] * (ENOUGH - 1)) is None
+        warning = never_stops([(30, 90)] * ENOUGH)
+        assert "known after 33% of the thought, but none of the thoughts stopped there" in warning
         assert "+sgrpo=taught_stop" in warning
         assert "algorithm.sgrpo.train_closing_tag=true" in warning
-        assert never_stops([0.4] * ENOUGH) is None, "the answer is not known early"
-        assert never_stops([0.7] * ENOUGH + [0.0] * 3) is None, "some stop by themselves"
+        assert never_stops([(70, 90)] * ENOUGH) is None, "answers are known late"
+        assert never_stops([(30, 90)] * ENOUGH + [(29, 30)] * 5) is None, "some stop by themselves"

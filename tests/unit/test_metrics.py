@@ -42,12 +42,12 @@ def tag(
         finished=1.0,
     )
     if exit_position is None:
-        notes |= group_notes([reward], [correct], thought_length + 5)
+        notes |= group_notes([reward], [correct], [thought_length], thought_length + 5)
     return {"status": "success", TAG: notes, "is_padding": padding}
 
 
 def test_means_over_groups_without_padding():
-    group = group_notes([0.0, 1.0, 0.5], [False, True, True], 15 + 4 + 4)
+    group = group_notes([0.0, 1.0, 0.5], [False, True, True], [2, 8, 10], 15 + 4 + 4)
     full = tag(None, True, 0.5)
     full[TAG] |= group
     tags = [
@@ -80,7 +80,7 @@ def test_means_over_groups_without_padding():
             "sgrpo/answer_cut": 0.5,
             "sgrpo/answer_cut_correct": 0,
             "sgrpo/prefix_cache_hit": 0.5,
-            "sgrpo/early_stop": 0,
+            "sgrpo/early_stop": 1,
             "sgrpo/num_exits/mean": 1,
         }
     )
