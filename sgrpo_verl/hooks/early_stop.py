@@ -1,8 +1,8 @@
 """Do a run's sampled thoughts ever stop early? In the paper's form, S-GRPO reinforces only what is sampled.
 
-One thought of a prompt is no proof: it may end late because its answer was found late. So only groups count whose
-answer was known as early as in half of the groups, or earlier. Of these, a thought stopped early if its answer was first
-known in its last quarter.
+One thought of a prompt is no proof: it may end late because its answer was found late. So only those groups count whose
+answer was known as early as in half of all groups. Of these, a thought stopped early if its answer was first known in
+its last quarter.
 """
 
 from collections.abc import Sequence
