@@ -400,8 +400,8 @@ def test_exits_leave_room_in_the_models_context_too(max_model_len, positions, ro
     span, step = ThoughtSpan(0, 130, 132, closed=True), {"global_steps": 1, "index": 0}
     assert loop._exit_positions(span, [4] * 100, [5] * 132, step) == list(range(1, room + 1))
     loop.settings = SGRPOConfig(answer_length=40, num_exits=500, exit_sampling="lines")
-    loop.form = SimpleNamespace(decode=lambda ids: "ab\n"[: len(ids)] if len(ids) < 3 else "ab\n" * (len(ids) // 3))
-    assert loop._exit_positions(span, [4] * 100, [5] * 132, step) == list(range(3, room + 1, 3))
+    loop.form = SimpleNamespace(decode=lambda ids: "".join("ab\n"[one % 3] for one in ids))
+    assert loop._exit_positions(span, [4] * 100, list(range(132)), step) == list(range(3, room + 1, 3))
 
 
 def test_exits_stay_on_the_server_that_has_their_thought():
