@@ -38,16 +38,19 @@ QUESTIONS = (
     Variant("even_exits", "S-GRPO, exits evenly spaced", (PAPER, "algorithm.sgrpo.exit_sampling=even")),
 )
 
-# Of a reasoner that never stops after the first pass: the paper's form, the taught stop, and either half of it alone.
+# Of a reasoner that never stops after the first pass: the paper's form at two rates, the taught stop, either half of it
+# alone, and other choices of its rate, weight and floor.
+_LOWER = "actor_rollout_ref.actor.optim.lr=1e-4"
+_FLOOR = "algorithm.sgrpo.closing_tag_floor=0.01"
 STOPS = (
-    Variant("paper_5e-5", "S-GRPO, 5e-5", (PAPER,)),
-    Variant("paper_1.5e-4", "S-GRPO, 1.5e-4", (PAPER, RATE)),
-    Variant("taught_5e-5", "taught stop, 5e-5", (TAUGHT,)),
-    Variant("taught_1.5e-4", "taught stop, 1.5e-4", (TAUGHT, RATE)),
-    Variant(
-        "positions_1.5e-4",
-        "exits at the ends of lines alone, 1.5e-4",
-        (TAUGHT, RATE, "algorithm.sgrpo.train_closing_tag=false"),
-    ),
-    Variant("tag_1.5e-4", "closing tag trained alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.exit_sampling=uniform")),
+    Variant("paper_low_rate", "S-GRPO, 5e-5", (PAPER,)),
+    Variant("paper", "S-GRPO, 1.5e-4", (PAPER, RATE)),
+    Variant("taught_stop", "taught stop, 1.5e-4", (TAUGHT, RATE)),
+    Variant("positions", "ends of lines alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.train_closing_tag=false")),
+    Variant("closing_tag", "closing tag alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.exit_sampling=uniform")),
+    Variant("weight_1", "taught stop, 1.5e-4, weight 1", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=1")),
+    Variant("weight_16", "taught stop, 1.5e-4, weight 16", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=16")),
+    Variant("lower_rate", "taught stop, 1e-4", (TAUGHT, _LOWER)),
+    Variant("floor_lower_rate", "taught stop, 1e-4, floor 0.01", (TAUGHT, _LOWER, _FLOOR)),
+    Variant("floor_low_rate", "taught stop, 5e-5, floor 0.01", (TAUGHT, _FLOOR)),
 )
