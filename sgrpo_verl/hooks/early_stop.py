@@ -11,7 +11,7 @@ from typing import Any
 
 LAST = 0.75  # of a thought, where its last quarter begins
 ENOUGH = 128  # right responses, before anything is said
-RARELY = 0.02  # share of thoughts that stopped early
+RARELY = 0.05  # share of thoughts that stopped early
 EARLY = 0.6  # of a thought, the mean place at which the answer was known
 
 Known = tuple[int, int]  # the position of a group's first correct row, and the length of its thought, in tokens

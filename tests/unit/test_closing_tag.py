@@ -83,4 +83,4 @@ class TestNeverStops:
         assert "+sgrpo=taught_stop" in warning
         assert "algorithm.sgrpo.train_closing_tag=true" in warning
         assert never_stops([(70, 90)] * ENOUGH) is None, "answers are known late"
-        assert never_stops([(30, 90)] * ENOUGH + [(29, 30)] * 5) is None, "some stop by themselves"
+        assert never_stops([(30, 90)] * ENOUGH + [(29, 30)] * 9) is None, "some stop by themselves"
