@@ -48,6 +48,9 @@ STOPS = (
     Variant("taught_stop", "taught stop, 1.5e-4", (TAUGHT, RATE)),
     Variant("positions", "ends of lines alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.train_closing_tag=false")),
     Variant("closing_tag", "closing tag alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.exit_sampling=uniform")),
+    Variant(
+        "warm_up", "taught stop, 1.5e-4, warm-up", (TAUGHT, RATE, "actor_rollout_ref.actor.optim.lr_warmup_steps=2")
+    ),
     Variant("weight_1", "taught stop, 1.5e-4, weight 1", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=1")),
     Variant("weight_16", "taught stop, 1.5e-4, weight 16", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=16")),
     Variant("lower_rate", "taught stop, 1e-4", (TAUGHT, _LOWER)),
