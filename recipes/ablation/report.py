@@ -48,6 +48,25 @@ def write_rechecks(folder: Path) -> None:
     _write_markdown(table, folder / "rechecks.md")
 
 
+def write_by_additions(folder: Path, variants: Sequence[Variant]) -> None:
+    """``by_additions.md``: accuracy by how many additions a sum needs, all seeds of a variant together."""
+    questions = [prompt[-1]["content"] for prompt in pd.read_parquet(folder / "data" / "test.parquet")["prompt"]]
+    additions = [question.count("+") for question in questions]
+    table = Table("", "decoding", *(f"{number} additions (%)" for number in sorted(set(additions))), box=box.MARKDOWN)
+    runs = {"untrained": [folder / UNTRAINED]}
+    runs |= {
+        variant.title: sorted(run.parent for run in (folder / variant.name).glob("seed*/seconds.json"))
+        for variant in variants
+    }
+    for title, folders in runs.items():
+        for kind in KINDS:
+            responses = [response for run in folders for response in read_responses(run / kind)]
+            scores = pd.Series([response["score"] for response in responses])
+            means = scores.groupby([additions[response["index"]] for response in responses]).mean()
+            table.add_row(title, kind, *(f"{100 * share:.1f}" for share in means))
+    _write_markdown(table, folder / "by_additions.md")
+
+
 def _write_markdown(table: Table, file: Path) -> None:
     with file.open("w") as opened:
         print_whole(Console(file=opened, color_system=None), table)

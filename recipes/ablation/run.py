@@ -8,6 +8,7 @@ Can be stopped and started again: finished runs are kept, a half-finished one is
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from rich.console import Console
 from recipes import command
 from recipes.ablation import report
 from recipes.ablation.budgets import budgets_and_truncation
-from recipes.ablation.variants import NUM_STEPS, QUESTIONS, ROWS, SEEDS, UNTRAINED, Variant
+from recipes.ablation.variants import NUM_STEPS, PUBLISHED, QUESTIONS, ROWS, SEEDS, UNTRAINED, Variant
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.demo import kept_reasoner
@@ -35,7 +36,7 @@ def main(
     reasoners: Annotated[Path, typer.Option(help="Folder where taught reasoners are kept.")] = Path(
         "outputs/reasoners"
     ),
-    tasks: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(TASKS),
+    tasks: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(PUBLISHED),
     questions: Annotated[
         bool, typer.Option("--questions", help="Also train the variants of the three further questions.")
     ] = False,
@@ -48,16 +49,7 @@ def main(
         raise UserError(f"--tasks {tasks}: {unknown[0]!r} is none of {', '.join(TASKS)}")
     variants = (*ROWS, *(QUESTIONS if questions else ()))
     wanted = [(task, variant, int(seed)) for seed in seeds.split(",") for task in names for variant in variants]
-    for task in names:
-        _untrained(out / task, task, reasoners.resolve())
-    left = [(task, variant, seed) for task, variant, seed in wanted if not _folder(out, task, variant, seed).is_dir()]
-    console.print(f"{len(wanted) - len(left)} of {len(wanted)} runs are done")
-    started = time.monotonic()
-    for number, (task, variant, seed) in enumerate(left):
-        each = (time.monotonic() - started) / number if number else None
-        remaining = f", about {each * (len(left) - number) / 60:.0f} min left" if each else ""
-        console.rule(f"{task}: {variant.title}, seed {seed} ({number + 1} of {len(left)}{remaining})")
-        _one_run(_folder(out, task, variant, seed), out / task, variant, seed)
+    train_all(out, reasoners.resolve(), wanted)
     for task in names:
         budgets_and_truncation(out / task, out / task / "reasoner", CAPS, evaluate, console)
         report.write_rechecks(out / task)
@@ -66,6 +58,20 @@ def main(
         if questions:
             report.write(out / task, TASKS[task], "questions", (ROWS[0], *QUESTIONS), console)
     console.print(f"tables and plots are in {out}")
+
+
+def train_all(out: Path, reasoners: Path, wanted: Sequence[tuple[str, Variant, int]]) -> None:
+    """Every run that is not there yet, one after another, each of a task, a variant and a seed."""
+    for task in dict.fromkeys(task for task, _, _ in wanted):
+        _untrained(out / task, task, reasoners)
+    left = [(task, variant, seed) for task, variant, seed in wanted if not _folder(out, task, variant, seed).is_dir()]
+    console.print(f"{len(wanted) - len(left)} of {len(wanted)} runs are done")
+    started = time.monotonic()
+    for number, (task, variant, seed) in enumerate(left):
+        each = (time.monotonic() - started) / number if number else None
+        remaining = f", about {each * (len(left) - number) / 60:.0f} min left" if each else ""
+        console.rule(f"{task}: {variant.title}, seed {seed} ({number + 1} of {len(left)}{remaining})")
+        _one_run(_folder(out, task, variant, seed), out / task, variant, seed)
 
 
 def _folder(out: Path, task: str, variant: Variant, seed: int) -> Path:

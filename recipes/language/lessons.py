@@ -24,6 +24,7 @@ CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would 
 CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks
 # The habit in the end. Greedy decoding still takes two checks; sampling tries none often enough to learn from it.
 HABIT = (0.12, 0.2, 0.45, 0.23)
+NEVER_STOPS = (0.0, 0.25, 0.5, 0.25)  # a habit of which S-GRPO in the paper's form learns nothing
 SLIPS = (0.05, 0.003)  # that a pass goes wrong: the first one, a check
 SUMS = 12  # in a lesson of sums
 

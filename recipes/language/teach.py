@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recipes.language.lessons import CHECKS, HABIT, response, sums
+from recipes.language.lessons import CHECKS, HABIT, NEVER_STOPS, response, sums
 from recipes.language.stories import TAUGHT, draw
 from sgrpo_verl.files import write_whole
 from sgrpo_verl.progress import Bars
@@ -59,11 +59,20 @@ class Lessons:
 
 
 def teach(
-    weights: Path, out: Path, seed: int = 0, steps: int | None = None, practice: bool = False, bfloat16: bool = False
+    weights: Path,
+    out: Path,
+    seed: int = 0,
+    steps: int | None = None,
+    practice: bool = False,
+    bfloat16: bool = False,
+    habit: Sequence[float] = HABIT,
 ) -> None:
-    """Save the taught model and its tokenizer to ``out``; ``bfloat16``: of the products, where that is faster."""
+    """Save the taught model and its tokenizer to ``out``; ``bfloat16``: of the products, where that is faster.
+
+    ``habit``: share of practised stories with none, one, two, … checks.
+    """
     if practice:
-        plain_steps, lessons, all_steps, rate = 0, Lessons(0, PRACTICE_SUMS, HABIT), PRACTICE_STEPS, PRACTICE_RATE
+        plain_steps, lessons, all_steps, rate = 0, Lessons(0, PRACTICE_SUMS, habit), PRACTICE_STEPS, PRACTICE_RATE
     else:
         plain_steps, lessons, all_steps, rate = PLAIN_STEPS, Lessons(PLAIN_STEPS, SUMS, CHECKS), STEPS, LEARNING_RATE
     steps = steps or all_steps
@@ -137,9 +146,10 @@ def main(
     ] = 0,
     practice: Annotated[bool, typer.Option(help="Practise sums on a model that was taught before.")] = False,
     bfloat16: Annotated[bool, typer.Option(help="Multiply in bfloat16 instead of float32.")] = False,
+    never_stops: Annotated[bool, typer.Option(help="Practise no story that ends after the first pass.")] = False,
 ) -> None:
     """Teach the pretrained model to think and to overthink."""
-    teach(weights, out, seed, steps, practice, bfloat16)
+    teach(weights, out, seed, steps, practice, bfloat16, NEVER_STOPS if never_stops else HABIT)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What the language recipe trains: S-GRPO, the rows of the ablation, and the two loss aggregations at two rates."""
 
-from recipes.ablation.variants import PAPER, ROWS, Variant
+from recipes.ablation.variants import PAPER, ROWS, TAUGHT, Variant
 
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 _HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
+
+_SENTENCES = "algorithm.sgrpo.exit_sampling=sentences"  # a pass is one line
 
 
 def variants() -> dict[str, Variant]:
@@ -15,6 +17,14 @@ def variants() -> dict[str, Variant]:
         Variant("high_rate", "S-GRPO, twice the rate", (PAPER, _HIGH_RATE)),
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
         Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),
+        Variant("taught_stop", "taught stop", (TAUGHT, _SENTENCES)),
+        Variant("taught_stop_high_rate", "taught stop, twice the rate", (TAUGHT, _SENTENCES, _HIGH_RATE)),
+        Variant(
+            "positions",
+            "exits at the ends of sentences alone",
+            (TAUGHT, _SENTENCES, "algorithm.sgrpo.train_closing_tag=false"),
+        ),
+        Variant("closing_tag", "closing tag trained alone", (TAUGHT, "algorithm.sgrpo.exit_sampling=uniform")),
     )
     return {variant.name: variant for variant in (*ROWS, *further)}
 

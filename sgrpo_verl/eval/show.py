@@ -63,7 +63,8 @@ def split_exit(output: str, exit_prompt: str, think_end: str) -> tuple[str, str]
     """
     for inserted in (exit_prompt, exit_prompt.replace(think_end, "")):
         if inserted and inserted in output:
-            thought, _, answer = output.rpartition(inserted)
+            # A cut thought holds no think_end, an answer may.
+            thought, _, answer = output.partition(inserted) if think_end in inserted else output.rpartition(inserted)
             return thought, answer
     raise UserError(f"--exit-prompt {exit_prompt!r}: is not in the dump; give the run's algorithm.sgrpo.exit_prompt")
 

@@ -7,6 +7,7 @@ from inspect import BoundArguments
 from statistics import mean
 from typing import Any
 
+from sgrpo_verl.hooks.early_stop import ENOUGH, known_of, never_stops, stopped_early
 from sgrpo_verl.hooks.install import logger
 
 TAG = "sgrpo"  # key of a row's notes in its tag
@@ -18,6 +19,7 @@ def row_notes(
     exit_index: int | None,
     exit_position: int | None,
     kept: int | None,
+    closing_end: int | None,
     thought_length: int,
     response_length: int,
     closed: bool,
@@ -32,7 +34,8 @@ def row_notes(
     """The notes in a row's tag. Lengths and positions are in tokens, times in seconds.
 
     ``exit_index`` counts the exits of a group from 1 and ``exit_position`` is P_i; ``kept`` is how much of the full
-    response an exit's row starts with, P_i and what opens the thought. All are None for the full response.
+    response an exit's row starts with, P_i and what opens the thought. The tokens from there to ``closing_end`` close
+    the thought; it is None where words are inserted before the tag. All are None for the full response.
     ``answer_cut``: a limit ended the answer or, of the full response, the response.
     ``cached_share`` is the part of an exit's prompt that the server had in its prefix cache, None where it is not told.
     """
@@ -44,13 +47,14 @@ def group_notes(
 ) -> dict[str, Any]:
     """Notes about a whole group, in its full response's tag.
 
-    ``positions`` are those of the exits, and last the thought's length; ``generated_tokens`` is of full response and
-    answers. ``first_right`` is the share of the thought after which the first right answer comes, and 1 where only the
-    full response is right; None without a right answer or a thought.
+    Args:
+        rewards: of its rows in exit order, as are the following.
+        correct: whether each row's answer is correct.
+        positions: P_i of each row, and n for the full response.
+        generated_tokens: of full response and answers.
     """
-    right = [position for position, one in zip(positions, correct, strict=True) if one]
     return {
-        "first_right": right[0] / positions[-1] if right and positions[-1] else None,
+        "first_right": next((position for position, right in zip(positions, correct, strict=True) if right), None),
         "num_right": sum(correct),
         "zero_advantage": len(set(rewards)) == 1,
         "num_rows": len(rewards),
@@ -79,6 +83,7 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
         "sgrpo/thought_length/mean": mean(row["thought_length"] for row in full),
         "sgrpo/response_length/full": mean(row["response_length"] for row in full),
         "sgrpo/response_cut": mean(row["answer_cut"] for row in full),
+        "sgrpo/num_exits/mean": len(exits) / len(full),
         "sgrpo/thought_closed": mean(row["closed"] for row in full),
         "sgrpo/no_thought": mean(row["thought_length"] == 0 for row in full),
         "sgrpo/no_exits": mean(row["thought_length"] > 0 and row["num_rows"] == 1 for row in full),
@@ -95,8 +100,10 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
             "sgrpo/answer_cut_correct": mean(row["answer_cut"] and row["correct"] for row in exits),
             **_accuracy_by_exit(exits),
         }
-    if first_right := [row["first_right"] for row in full if row["first_right"] is not None]:
+    if first_right := [row["first_right"] / row["thought_length"] for row in full if row["first_right"]]:
         metrics["sgrpo/exit_position/first_right"] = mean(first_right)
+    if known := known_of(full):
+        metrics["sgrpo/early_stop"] = stopped_early(known)
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics
@@ -170,10 +177,21 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     if not getattr(trainer, "_sgrpo_said_no_room", False) and (warning := no_room_for_exits(ours)):
         logger.warning(warning)
         trainer._sgrpo_said_no_room = True
+    _warn_where_no_thought_stops(trainer, batch.tags)
     metrics.update(ours)
     metrics.update(check_metrics(trainer.get_reward_handles() or []))
     trainer._sgrpo_notes = {key: notes_of(tag) for key, tag in zip(batch.keys, batch.tags, strict=True)}
     return result
+
+
+def _warn_where_no_thought_stops(trainer: Any, tags: Sequence[dict[str, Any]]) -> None:
+    """Once a run, as soon as there are enough responses to tell."""
+    known = trainer.__dict__.setdefault("_sgrpo_known", [])
+    if trainer.config.algorithm.sgrpo.train_closing_tag or len(known) >= ENOUGH:
+        return
+    known += known_of([notes for tag in tags if (notes := notes_of(tag)) and notes["exit_position"] is None])
+    if warning := never_stops(known):
+        logger.warning(warning)
 
 
 def add_columns(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:

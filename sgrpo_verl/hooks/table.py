@@ -105,6 +105,14 @@ HOOKS = (
     ),
     Hook(
         _TRAINER,
+        "PPOTrainer._compute_advantage",
+        ("batch", "metrics"),
+        "closing tag",
+        "sgrpo_verl.hooks.closing_tag:after_advantage",
+        _trainer_is_sgrpo,
+    ),
+    Hook(
+        _TRAINER,
         "PPOTrainer._compute_metrics",
         ("batch", "metrics"),
         "metrics",

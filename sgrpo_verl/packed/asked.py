@@ -1,8 +1,9 @@
-"""Computes logits only where a log-prob is needed: for the response tokens that the response mask keeps.
+"""Computes logits only where a log-prob is needed: for response tokens, and in an update for those that are trained on.
 
-Nobody reads the log-prob of a prompt's token or of an exit prompt's, and with a vocabulary of 150,000 the logits weigh
-as much as many layers. So the hidden states of the other tokens are left out before the model's last layer. Log-prob
-and entropy of a token that is not asked for read 0 in the rows; every loss and metric of verl masks them.
+Nobody reads the log-prob of a prompt's token, and with a vocabulary of 150,000 the logits weigh as much as many layers.
+So the hidden states of the other tokens are left out before the model's last layer. An exit prompt's tokens have a
+log-prob before the update (``hooks.closing_tag`` reads it), and none in it. Log-prob and entropy of a token that is not
+asked for read 0 in the rows; every loss and metric of verl masks them.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Asked:
         return torch.nested.nested_tensor_from_jagged(self.of_rank.new_zeros(count), offsets)
 
 
-def asked_of(micro_batch: TensorDict, packing: Packing, ranks: int) -> Asked | None:
+def asked_of(micro_batch: TensorDict, packing: Packing, ranks: int, inserted: bool = False) -> Asked | None:
     """Which packed tokens of a micro-batch need logits; None means all of them.
 
     Args:
@@ -44,6 +45,7 @@ def asked_of(micro_batch: TensorDict, packing: Packing, ranks: int) -> Asked | N
             row ends with its response.
         packing: of its rows.
         ranks: of verl's Ulysses sequence parallelism; divides the packed tokens.
+        inserted: whether to ask for the response's masked tokens, too.
     """
     mask = micro_batch.get("response_mask", None)
     if mask is None or not mask.is_nested:
@@ -51,7 +53,8 @@ def asked_of(micro_batch: TensorDict, packing: Packing, ranks: int) -> Asked | N
     responses = mask.offsets()
     before_response = micro_batch["input_ids"].offsets()[1:] - responses[1:]
     place = torch.arange(len(mask.values()), device=mask.device) + before_response.repeat_interleave(responses.diff())
-    predicting = packing.source[place[mask.values().bool()] - 1].unique()
+    wanted = place if inserted else place[mask.values().bool()]
+    predicting = packing.source[wanted - 1].unique()
     tokens = len(packing.input_ids.values())
     slices = torch.zeros(tokens, dtype=torch.bool, device=mask.device)
     slices[predicting] = True

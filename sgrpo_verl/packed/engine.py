@@ -143,7 +143,9 @@ def prepare_model_inputs(wrapped: Callable, engine: Any, call: BoundArguments) -
     model_inputs["attention_mask"] = packing.visible
     # A distillation's loss is its own function of every token's logits.
     ranks = engine.ulysses_sequence_parallel_size
-    asked = None if options.get("distillation_use_topk") else asked_of(micro_batch, packing, ranks)
+    before_update = not torch.is_grad_enabled()
+    topk = options.get("distillation_use_topk")
+    asked = None if topk else asked_of(micro_batch, packing, ranks, inserted=before_update)
     if asked is not None:
         packed = TensorDict({"input_ids": asked.placeholder()}, batch_size=[1])
         tu.assign_non_tensor(packed, **options)

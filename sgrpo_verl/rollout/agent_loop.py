@@ -21,6 +21,7 @@ from sgrpo_verl.algorithm.serial_group import (
     find_thought,
     full_row,
 )
+from sgrpo_verl.algorithm.steps import STEPS, closing_length, step_ends
 from sgrpo_verl.settings.config import SGRPOConfig
 
 SERIAL_GROUP_AGENT = "sgrpo_serial_group"
@@ -34,6 +35,9 @@ class GeneratedRow:
     output: AgentLoopOutput
     answer_ids: list[int]
     exit_position: int | None  # in tokens of the thought; None for the full response
+    closing_end: (
+        int | None
+    )  # where in the response its inserted closing tag ends, if it can be told from the exit prompt
     answer_cut: bool  # whether a limit on the length ended it: answer_length, or that of the full response
     cached_share: float | None  # of its prompt, in the server's prefix cache
     started: float  # seconds since the epoch, of its request
@@ -94,6 +98,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         self.form = ThoughtFormat.of(
             self.tokenizer, self.settings.think_start, self.settings.think_end, frozenset(eos_ids)
         )
+        self.closing_length = closing_length(self.exit_prompt_ids, self.form.decode, self.settings.think_end)
 
     async def process_multi_modal_info(self, messages: list[dict]) -> dict:
         multi_modal_data = await super().process_multi_modal_info(messages)
@@ -120,22 +125,31 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         full = full_row(full_output.response_ids, full_output.response_mask, full_output.response_logprobs, span)
         exits = await gather_all(
             self._early_exit(full_output, full, span, position, sampling_params, kwargs)
-            for position in self._exit_positions(span, full_output.prompt_ids, kwargs)
+            for position in self._exit_positions(span, full_output.prompt_ids, full_output.response_ids, kwargs)
         )
         if not full_output.response_ids:  # verl cannot store an empty row: one masked token stands for it
             full_output = full_output.model_copy(
                 update={"response_ids": [self.tokenizer.eos_token_id], "response_mask": [0], "response_logprobs": [0.0]}
             )
         cut = self._cut(full_output.response_ids, self._longest(full_output.prompt_ids))
-        rows = [*exits, GeneratedRow(full_output, full.answer_ids, None, cut, None, started, finished)]
+        rows = [*exits, GeneratedRow(full_output, full.answer_ids, None, None, cut, None, started, finished)]
         return SerialGroup(rows, span)
 
-    def _exit_positions(self, span: ThoughtSpan, prompt_ids: list[int], kwargs: dict[str, Any]) -> list[int]:
+    def _exit_positions(
+        self, span: ThoughtSpan, prompt_ids: list[int], response_ids: list[int], kwargs: dict[str, Any]
+    ) -> list[int]:
         """P_1 < … < P_m, none so late that there is no room for the exit prompt and an answer."""
         room = self._longest(prompt_ids) - len(self.exit_prompt_ids) - self.settings.answer_length
         seed = exit_seed(self.rollout_config.seed, int(kwargs["global_steps"]), kwargs.get("index"), prompt_ids)
-        positions = min(span.thought_length, room - span.thought_start)
-        return draw_exit_positions(max(0, positions), self.settings.num_exits, self.settings.exit_sampling, seed)
+        last = min(span.thought_length, room - span.thought_start)
+        sampling, num_exits = self.settings.exit_sampling, self.settings.num_exits
+        if sampling not in STEPS:
+            return draw_exit_positions(max(0, last), num_exits, sampling, seed)
+        thought = response_ids[span.thought_start : span.thought_end]
+        ends = [
+            end for end in step_ends(thought, self.form.decode, sampling, self.settings.step_markers) if end <= last
+        ]
+        return [ends[drawn - 1] for drawn in draw_exit_positions(len(ends), num_exits, "uniform", seed)]
 
     def _longest(self, prompt_ids: list[int]) -> int:
         """Most tokens of a response to this prompt."""
@@ -197,7 +211,8 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         cut = self._cut(answer_ids, answer_length)
         cached = answer.extra_fields.get("num_cached_tokens")
         cached_share = None if cached is None else cached / len(prompt_ids)
-        return GeneratedRow(output, answer_ids, position, cut, cached_share, started, finished)
+        closing_end = None if self.closing_length is None else span.thought_start + position + self.closing_length
+        return GeneratedRow(output, answer_ids, position, closing_end, cut, cached_share, started, finished)
 
 
 def _merge_versions(thought: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

@@ -217,6 +217,7 @@ class SerialGroupWorker(_StockWorker):
                 exit_index=None if row.exit_position is None else position + 1,
                 exit_position=row.exit_position,
                 kept=None if row.exit_position is None else thought_start + row.exit_position,
+                closing_end=row.closing_end,
                 thought_length=thought_length,
                 response_length=len(row.output.response_ids),
                 closed=group.span.closed,

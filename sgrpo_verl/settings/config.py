@@ -6,6 +6,7 @@ what the user set. Contradictions raise one ValueError. It returns what it fille
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule
+from sgrpo_verl.algorithm.steps import STEPS
 from sgrpo_verl.hooks.table import MANAGER
 from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
 
@@ -40,10 +42,14 @@ class SGRPOConfig:
     exit_prompt: str = EXIT_PROMPT  # put after the cut thought
     think_start: str = THINK_START  # what opens a thought, where the model writes it; empty: nothing does
     think_end: str = THINK_END  # what closes a thought
-    exit_sampling: str = "uniform"  # uniform or even
+    exit_sampling: str = "uniform"  # uniform, even, or at the ends of steps: lines, sentences or markers
+    step_markers: Sequence[str] = ("Wait",)  # words that begin a new step, for exit_sampling=markers
     answer_length: int = DEFAULT_ANSWER_LENGTH  # most tokens of an early exit's answer
     cut_answers: str = "scored"  # what an answer is that a limit on the length ended: scored like any other, or wrong
-    train_exit_prompt: bool = False  # whether the inserted tokens are trained on
+    train_exit_prompt: bool = False  # whether the inserted tokens are trained on, as if they had been sampled
+    train_closing_tag: bool = False  # whether the tag that closes an early exit's thought is trained on
+    closing_tag_weight: float = 1.0  # of the tag's tokens, relative to a sampled token
+    closing_tag_floor: float = 0.0  # a wrong exit does not lower the tag's probability below this
     score: str = "answer"  # what the reward function sees: answer or response
     correct_threshold: float = 0.5  # a score above this is correct
     norm_adv_by_std: bool = False  # divide by the group's standard deviation
@@ -71,14 +77,38 @@ class SGRPOConfig:
             raise _error(
                 "exit_prompt", self.exit_prompt, "holds a backslash and an n where a line break is meant: $'…' in bash"
             )
-        _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even"))
+        _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even", *STEPS))
+        markers = self.step_markers
+        if isinstance(markers, str) or not markers or not all(isinstance(one, str) and one for one in markers):
+            raise _error("step_markers", markers, "must be a list of words, such as [Wait,Alternatively]")
+        object.__setattr__(self, "step_markers", tuple(markers))  # OmegaConf has lists
         _require_one_of("layout", self.layout, LAYOUTS)
         _require_one_of("score", self.score, ("answer", "response"))
         _require_one_of("cut_answers", self.cut_answers, ("scored", "wrong"))
         _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
         _require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
+        self._check_closing_tag()
         if not _is_number(self.correct_threshold):
             raise _error("correct_threshold", self.correct_threshold, "must be a finite number")
+
+    def _check_closing_tag(self) -> None:
+        _require_one_of("train_closing_tag", self.train_closing_tag, (True, False))
+        if not _is_number(self.closing_tag_weight) or not 0 < self.closing_tag_weight < math.inf:
+            raise _error("closing_tag_weight", self.closing_tag_weight, "must be a number above 0 (1: as any token)")
+        if not _is_number(self.closing_tag_floor) or not 0 <= self.closing_tag_floor < 1:
+            raise _error("closing_tag_floor", self.closing_tag_floor, "must be a probability, at least 0 and below 1")
+        if not self.train_closing_tag:
+            return
+        if self.train_exit_prompt:
+            raise _error("train_closing_tag", True, "with train_exit_prompt=true: the tag is a part of the exit prompt")
+        if words := self.exit_prompt.partition(self.think_end)[0].strip():
+            raise _error(
+                "train_closing_tag",
+                True,
+                f"with an exit_prompt that has words before the tag ({words!r}): the policy would learn to end its "
+                f"thought after these words, which it does not write by itself; let exit_prompt begin with "
+                f"{self.think_end!r}",
+            )
 
     @classmethod
     def of(cls, config: DictConfig) -> "SGRPOConfig":
@@ -160,7 +190,7 @@ def _user_settings(config: DictConfig) -> dict[str, Any]:
 
 
 def _as_dict(node: DictConfig) -> dict[str, Any]:
-    return {str(name): OmegaConf.select(node, str(name)) for name in node}
+    return {str(name): value for name, value in OmegaConf.to_container(node, resolve=True).items()}  # type: ignore[union-attr]
 
 
 def _require_count(name: str, value: Any, what: str) -> None:
@@ -171,11 +201,6 @@ def _require_count(name: str, value: Any, what: str) -> None:
 
 def _num_exits(user_set: dict[str, Any], rollout_n: int) -> int:
     """rollout.n is the number of rows of a prompt, num_exits + 1. verl's default of 1 means that it was not set."""
-    if rollout_n < 1:
-        raise ValueError(
-            f"actor_rollout_ref.rollout.n={rollout_n} must be the number of rows of a prompt, num_exits + 1: at least "
-            "2, or leave it out"
-        )
     if "num_exits" not in user_set:
         return DEFAULT_NUM_EXITS if rollout_n == 1 else rollout_n - 1
     num_exits = user_set["num_exits"]
@@ -260,11 +285,15 @@ def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
             "its early exits; set it to false"
         )
     correction = config.algorithm.get("rollout_correction") or {}
-    if settings.train_exit_prompt and any(correction.get(key) for key in ("bypass_mode", "rollout_is", "rollout_rs")):
-        raise ValueError(
-            "algorithm.sgrpo.train_exit_prompt=true with algorithm.rollout_correction: the exit prompt was not "
-            "sampled and has no rollout log-probs to correct with; switch one of the two off"
-        )
+    for name in ("train_exit_prompt", "train_closing_tag"):
+        if getattr(settings, name) and (
+            corrects := [key for key in ("bypass_mode", "rollout_is", "rollout_rs") if correction.get(key)]
+        ):
+            raise ValueError(
+                f"algorithm.sgrpo.{name}=true with algorithm.rollout_correction.{corrects[0]}="
+                f"{correction[corrects[0]]}: inserted tokens were not sampled and have no rollout log-probs to correct "
+                "with; switch one of the two off"
+            )
 
 
 def _error(name: str, value: Any, what: str) -> ValueError:

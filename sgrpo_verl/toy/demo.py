@@ -6,6 +6,7 @@ Every stage is a process of its own; the training is stock ``python -m verl.trai
 """
 
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -24,7 +25,7 @@ from rich.table import Table
 
 from sgrpo_verl.engine.check import failure
 from sgrpo_verl.settings.config import THINK_END
-from sgrpo_verl.toy import plots, processes, teach
+from sgrpo_verl.toy import plots, processes
 from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.evaluate import evaluate, read_responses, summarize
 from sgrpo_verl.toy.tasks import TASKS
@@ -43,7 +44,7 @@ def main(
     reasoners: Annotated[Path, typer.Option(help="Folder where taught reasoners are kept for the next run.")] = Path(
         "outputs/reasoners"
     ),
-    task: Annotated[str, typer.Option(help="Task of the reasoner: sums or swaps.")] = "sums",
+    task: Annotated[str, typer.Option(help=f"Task of the reasoner: {', '.join(TASKS)}.")] = "sums",
     seed: Annotated[int, typer.Option(help="Seed of the lessons, the order of the prompts and every sample.")] = 0,
     num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = 24,
 ) -> None:
@@ -94,10 +95,8 @@ class _timed:
 
 def kept_reasoner(folder: Path, task: str, seed: int) -> Path:
     """The reasoner taught with ``seed``, made now unless there is one that was taught by this very code."""
-    sources = [
-        Path(teach.__file__).with_name(name)
-        for name in ("task.py", f"{task}.py", "tokenizer.py", "model.py", "teach.py")
-    ]
+    of_task = Path(inspect.getfile(type(TASKS[task])))
+    sources = [of_task, *(of_task.with_name(name) for name in ("task.py", "tokenizer.py", "model.py", "teach.py"))]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
     reasoner = folder / f"{task}-seed{seed}-{digest}"
     if reasoner.is_dir():

@@ -2,7 +2,7 @@
 
 import random
 
-from sgrpo_verl.toy.task import Problem, Task
+from sgrpo_verl.toy.task import ALWAYS_RECHECKED, Problem, Task
 
 NUM_TERMS = (3, 5)  # fewest and most numbers of a problem
 
@@ -33,3 +33,10 @@ class ChainedSums(Task):
 
     def so_far(self, problem: Problem, whole_lines: list[str]) -> str:
         return whole_lines[-1].split("=")[1] if whole_lines else str(problem.steps[0])
+
+
+class AlwaysRecheckedSums(ChainedSums):
+    """The same problems, but every lesson checks at least once: no thought ever ends after the first pass."""
+
+    name = "rechecked_sums"
+    recheck_probability = ALWAYS_RECHECKED

@@ -24,6 +24,7 @@ from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 
 RECHECK = "Wait, check again.\n"
 RECHECK_PROBABILITY = (0.8, 0.8, 0.8, 0.0)  # of one more check, after the first pass, the first check, …
+ALWAYS_RECHECKED = (1.0, *RECHECK_PROBABILITY[1:])  # no lesson ends after the first pass
 SLIP_PROBABILITY = (0.1, 0.005)  # that a pass goes wrong: the first one, a check
 WORDS = re.compile(r" ?[A-Za-z]+|[^A-Za-z]")  # what the tokenizer never merges across: a cut falls between two of these
 CUT_SHARE = 0.35  # lessons that are a cut thought with the exit prompt: the reasoner has seen S-GRPO's exit prompt
@@ -50,6 +51,7 @@ class Task(ABC):
     """Problems that take steps to solve. A task is one file: these three methods and a name."""
 
     name: str
+    recheck_probability: tuple[float, ...] = RECHECK_PROBABILITY
 
     @abstractmethod
     def draw(self, rng: random.Random) -> Problem:
@@ -89,7 +91,7 @@ class Task(ABC):
         problem = self.draw_problem(rng)
         passes: list[str] = []
         answers: list[str] = []
-        for number, recheck_probability in enumerate(RECHECK_PROBABILITY):
+        for number, recheck_probability in enumerate(self.recheck_probability):
             slip = rng.random() < SLIP_PROBABILITY[min(number, 1)]
             text, answer = self.solve(problem, slip, rng)
             passes.append(text if not passes else RECHECK + text)

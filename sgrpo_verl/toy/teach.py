@@ -111,7 +111,7 @@ def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: 
 
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for the model; must not exist yet.")],
-    task: Annotated[str, typer.Option(help="What to teach: sums or swaps.")] = "sums",
+    task: Annotated[str, typer.Option(help=f"What to teach: {', '.join(TASKS)}.")] = "sums",
     seed: Annotated[int, typer.Option(help="Of the weights and the lessons.")] = 0,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = STEPS,
 ) -> None:

@@ -41,6 +41,12 @@ COMMON = [
     "trainer.logger=[console,file]",
 ]
 
+TAUGHT_STOP = [
+    "+algorithm.sgrpo.exit_sampling=lines",
+    "+algorithm.sgrpo.exit_prompt='</think>\n\n'",
+    "+algorithm.sgrpo.train_closing_tag=true",
+]
+
 
 @pytest.fixture(scope="module")
 def task_overrides(reasoner, tmp_path_factory):
@@ -131,8 +137,8 @@ def grpo(task_overrides, tmp_path_factory):
 def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, tmp_path):
     """``examples/from_grpo_checkpoint.sh``; killed after its first checkpoint, it resumes from there.
 
-    Of S-GRPO it says ``algorithm.adv_estimator=sgrpo`` alone. Its reward function raises for one prompt in four, and
-    once it has resumed, vLLM's engine is killed in the middle of a step.
+    Of S-GRPO it says ``algorithm.adv_estimator=sgrpo`` alone; once it resumes, the stop is taught. Its reward function
+    raises for one prompt in four, and once it has resumed, vLLM's engine is killed in the middle of a step.
     """
     data = [override for override in task_overrides if "model.path" not in override]
     merged = tmp_path / "merged"
@@ -167,6 +173,7 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
         assert {row["score"] for row in rows.values()} <= {0.0, *(0.5**n for n in range(9))}
 
     assert merged.is_dir()
+    run.command += TAUGHT_STOP
     with run.start() as process:
         while 3 not in run.steps():
             assert process.poll() is None, run.log.read_text(errors="replace")[-5000:]
@@ -182,12 +189,19 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
     failed = sum(data["sgrpo/failed_prompts/sum"] for steps in (first, resumed) for data in steps.values())
     assert failed
     assert "prompts failed and are left out, the last with RuntimeError('this prompt cannot be scored')" in log
-    for steps in (first, resumed):
+    cut = [row["output"].split("</think>")[0] for rows in run.rows(3).values() for _, row in sorted(rows.items())[:-1]]
+    assert cut
+    assert all(thought.endswith("\n") for thought in cut)
+    stop = {name: value for name, value in resumed[3].items() if name.startswith("sgrpo/stop_probability/")}
+    assert stop
+    assert all(0 < probability < 1 for probability in stop.values())
+    assert not any(name.startswith("sgrpo/stop_probability/") for name in first[1])
+    for steps, exits in ((first, 8), (resumed, 1)):
         assert_engine_and_actor_agree(steps)
         for data in steps.values():
             assert data["sgrpo/groups"] + data["sgrpo/failed_prompts/sum"] == 8
             assert 0 < data["sgrpo/exit_position/share"] <= 1
-            assert {f"sgrpo/accuracy/exit_{index}" for index in range(1, 9)} <= data.keys()
+            assert {f"sgrpo/accuracy/exit_{index}" for index in range(1, exits + 1)} <= data.keys()
             assert 0 < data["sgrpo/generated_tokens"] < data["sgrpo/generated_tokens_grpo"]
             assert 0 <= data["sgrpo/prefix_cache_hit"] < 1
             learns = data["sgrpo/zero_advantage"] < 1  # a step whose rows are all wrong teaches nothing

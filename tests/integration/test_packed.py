@@ -169,6 +169,26 @@ def test_micro_batches_of_one_row_change_nothing(engines, batch):
     assert_alike(run(packed, build_loss(), batch, **options), run(rows, build_loss(), batch))
 
 
+@settings(deadline=None, max_examples=5)
+@given(batch=batches())
+def test_before_an_update_inserted_tokens_have_the_log_prob_of_their_row_too(engines, batch):
+    from verl.utils import tensordict_utils as tu
+    from verl.workers.utils.padding import response_from_nested
+
+    log_probs = []
+    for engine in engines:
+        data = batch.clone()
+        tu.assign_non_tensor(
+            data, **PLAIN, temperature=0.8, max_token_len_per_gpu=4096, calculate_entropy=False, compute_loss=False
+        )
+        with engine.eval_mode():
+            output = engine.infer_batch(data, loss_function=None)
+        log_probs.append(response_from_nested(output["model_output"]["log_probs"], batch["response_mask"]).values())
+    rows, packed = log_probs
+    assert (rows < 0).all()
+    torch.testing.assert_close(packed, rows, rtol=RELATIVE, atol=RELATIVE)
+
+
 def one_group():
     """Prompt 4 5, a thought of ten tokens cut after 2, 5 and 9, exit prompt 0 0, answers of two tokens."""
     thought = [3, 1, 2, 2, 1, 3, 3, 2, 1, 2]

@@ -127,6 +127,72 @@ def test_cut_answers_are_scored_but_wrong_where_the_settings_say_so(rollout, tok
     assert overruled  # else this test has shown nothing
 
 
+def test_an_exits_closing_tag_is_measured_and_trained_where_the_settings_say_so(rollout, reasoner, tokenizer):
+    """Exits at the ends of lines; after the actor's log-probs and verl's advantages, the tag alone is unmasked."""
+    import ray
+    import transfer_queue as tq
+    from omegaconf import open_dict
+    from transfer_queue import KVBatchMeta
+
+    [worker] = rollout.manager.agent_loop_workers
+    taught = {
+        "exit_sampling": "lines",
+        "exit_prompt": "</think>\n\n",
+        "train_closing_tag": True,
+        "closing_tag_weight": 0.5,
+    }
+    before = ray.get(worker.__ray_call__.remote(_override, taught))
+    settings = rollout.trainer.config.algorithm.sgrpo
+    weights = {name: settings[name] for name in taught}
+    try:
+        with open_dict(settings):
+            settings.update(taught)
+        groups = rollout.groups(PROBLEMS, ground_truths=[HALF] * 6)
+        keys = [f"{rows[0]['uid']}_0_{position}" for _, rows in groups for position in range(len(rows))]
+        tags = [tag for tags, _ in groups for tag in tags]
+        metrics = {}
+        batch = KVBatchMeta(keys=keys, tags=tags, partition_id="train")
+        batch = rollout.trainer._compute_old_log_prob(batch, metrics)
+        rollout.trainer._compute_advantage(batch, metrics)
+    finally:
+        settings.update(weights)
+        ray.get(worker.__ray_call__.remote(_override, before))
+    model = AutoModelForCausalLM.from_pretrained(reasoner, dtype=torch.float32).eval()
+    think_end = tokenizer.convert_tokens_to_ids("</think>")
+    found, exits = {True: [], False: []}, 0
+    for tag, untrained, row in zip(
+        tags, [row for _, rows in groups for row in rows], rollout.fields(keys), strict=True
+    ):
+        position = tag[TAG]["exit_position"]
+        mask = untrained["response_mask"].tolist()
+        assert row["response_mask"].tolist() == row["loss_mask"].tolist()
+        sampled = row["advantages"][torch.tensor(mask).bool()]
+        assert len(sampled.unique()) == 1
+        if position is None:
+            assert row["response_mask"].tolist() == mask
+            continue
+        exits += 1
+        response = row["responses"].tolist()
+        assert tokenizer.decode(response[:position]).endswith("\n")
+        assert response[position] == think_end
+        assert mask[position : position + 3] == [0, 0, 0]
+        assert row["response_mask"].tolist() == [*mask[:position], 1, *mask[position + 1 :]]
+        assert row["advantages"][position] == row["returns"][position] == 0.5 * sampled[0]
+        assert not row["advantages"][position + 1 : position + 3].any()
+        with torch.no_grad():
+            logits = model(row["input_ids"].unsqueeze(0)).logits[0].log_softmax(-1)
+        exact = logits[len(row["prompts"]) + position - 1, think_end]
+        torch.testing.assert_close(row["old_log_probs"][position], exact, atol=1e-3, rtol=1e-3)
+        found[tag[TAG]["correct"]].append(exact.exp().item())
+    assert exits  # else this test has shown nothing
+    for side, name in ((True, "right"), (False, "wrong")):
+        if found[side]:
+            measured = metrics[f"sgrpo/stop_probability/{name}"]
+            assert measured == pytest.approx(sum(found[side]) / len(found[side]), rel=1e-3)
+    assert metrics["training/rollout_actor_probs_pearson_corr"] > 0.999, "the tag was not sampled, and is not compared"
+    tq.kv_clear(keys=keys, partition_id="train")
+
+
 def _override(worker, settings):
     """Change settings of a worker and of the loops it makes; returns what they were."""
     before = {name: worker.config.algorithm.sgrpo[name] for name in settings}
@@ -306,7 +372,7 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
 
     loop = object.__new__(SerialGroupAgentLoop)
     loop.settings, loop.tokenizer, loop.server_manager = SGRPOConfig(answer_length=3), tokenizer, Talkative()
-    loop.exit_prompt_ids = [9]
+    loop.exit_prompt_ids, loop.closing_length = [9], None
     thought = Row([1, 2], [1, 1], [-0.1, -0.2], [], None)
     full = AgentLoopOutput(
         prompt_ids=[4], response_ids=[1, 2], response_mask=[1, 1], num_turns=2, metrics=AgentLoopMetrics()
@@ -331,8 +397,11 @@ def test_exits_leave_room_in_the_models_context_too(max_model_len, positions, ro
     loop.settings, loop.exit_prompt_ids = SGRPOConfig(answer_length=40, num_exits=500), [9] * 20
     loop.response_length, loop.rollout_config = 132, SimpleNamespace(seed=0)
     loop.context_length = context_length(max_model_len, SimpleNamespace(max_position_embeddings=positions))
-    found = loop._exit_positions(ThoughtSpan(0, 130, 132, closed=True), [4] * 100, {"global_steps": 1, "index": 0})
-    assert found == list(range(1, room + 1))
+    span, step = ThoughtSpan(0, 130, 132, closed=True), {"global_steps": 1, "index": 0}
+    assert loop._exit_positions(span, [4] * 100, [5] * 132, step) == list(range(1, room + 1))
+    loop.settings = SGRPOConfig(answer_length=40, num_exits=500, exit_sampling="lines")
+    loop.form = SimpleNamespace(decode=lambda ids: "".join("ab\n"[one % 3] for one in ids))
+    assert loop._exit_positions(span, [4] * 100, list(range(132)), step) == list(range(3, room + 1, 3))
 
 
 def test_exits_stay_on_the_server_that_has_their_thought():

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from recipes.ablation import report, run
-from recipes.ablation.variants import ROWS, UNTRAINED
+from recipes.ablation import report, run, taught_stop
+from recipes.ablation.variants import ROWS, STOPS, UNTRAINED
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.toy.task import RECHECK
 from sgrpo_verl.toy.tasks import TASKS
@@ -79,6 +79,22 @@ def test_a_table_has_means_and_deviations_over_seeds_and_the_change_against_the_
 def test_accuracy_by_the_number_of_rechecks(folder):
     report.write_rechecks(folder)
     assert table_rows(folder / "rechecks.md") == [["0", "1", "0.0"], ["1", "2", "100.0"], ["2", "1", "100.0"]]
+
+
+def test_accuracy_by_the_number_of_additions(folder):
+    (folder / "data").mkdir()
+    prompts = [[{"role": "user", "content": f"1{'+1' * additions}=?"}] for additions in (2, 2, 3, 3)]
+    pd.DataFrame({"prompt": prompts}).to_parquet(folder / "data" / "test.parquet")
+    report.write_by_additions(folder, ROWS[:1])
+    rows = table_rows(folder / "by_additions.md")
+    assert rows[0] == ["untrained", "greedy", "50.0", "100.0"]
+    assert rows[2] == ["S-GRPO", "greedy", "100.0", "75.0"], "both seeds together"
+
+
+def test_an_unknown_variant_of_the_taught_stop_is_named(tmp_path):
+    with pytest.raises(UserError, match="--variants paper,sgrpo: 'sgrpo' is none of paper_low_rate, paper, "):
+        taught_stop.main(tmp_path, tmp_path, "paper,sgrpo", "0", False)
+    assert len({variant.name for variant in STOPS}) == len(STOPS)
 
 
 def test_examples_begin_where_the_cut_thought_is_wrong_and_sgrpos_own_is_right(folder):

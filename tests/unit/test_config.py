@@ -10,6 +10,7 @@ from transformers import Gemma2Config, MistralConfig, Qwen2Config, Qwen2VLConfig
 from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete, doubtful
 
 SGRPO = "algorithm.adv_estimator=sgrpo"
+TAUGHT = "+sgrpo=taught_stop"
 N = "actor_rollout_ref.rollout.n"
 AGENT = "actor_rollout_ref.rollout.agent"
 ACTOR = "actor_rollout_ref.actor"
@@ -131,7 +132,7 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
     [
         (["+algorithm.sgrpo.num_exits=8", f"{N}=5"], r"num_exits=8 and .*rollout\.n=5 contradict.*rollout\.n=9"),
         (["+algorithm.sgrpo.num_exits=0"], r"num_exits=0 must be a whole number of at least 1"),
-        ([f"{N}=0"], r"actor_rollout_ref\.rollout\.n=0 must be .*num_exits \+ 1: at least 2"),
+        ([f"{N}=0"], r"actor_rollout_ref\.rollout\.n=0: must be a whole number of at least 1, num_exits \+ 1 rows"),
         (["+algorithm.sgrpo=paper"], r"algorithm\.sgrpo='paper' must be settings of S-GRPO.*\+sgrpo=paper"),
         (["+algorithm.sgrpo=[8]"], r"algorithm\.sgrpo=\[8\] must be settings of S-GRPO"),
         (["+algorithm.sgrpo.num_exits=2.5"], r"num_exits=2\.5 must be a whole number"),
@@ -168,8 +169,29 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         (["actor_rollout_ref.rollout.enable_rollout_routing_replay=true"], r"enable_rollout_routing_replay=true"),
         (
             ["+algorithm.sgrpo.train_exit_prompt=true", "algorithm.rollout_correction.bypass_mode=true"],
-            r"train_exit_prompt=true with algorithm\.rollout_correction",
+            r"train_exit_prompt=true with algorithm\.rollout_correction\.bypass_mode=True: inserted tokens were not",
         ),
+        (
+            [TAUGHT, "algorithm.rollout_correction.bypass_mode=true"],
+            r"train_closing_tag=true with .*bypass_mode=True: ",
+        ),
+        (
+            [TAUGHT, "algorithm.rollout_correction.rollout_is=token"],
+            r"train_closing_tag=true with .*rollout_is=token: ",
+        ),
+        (
+            [TAUGHT, "algorithm.rollout_correction.rollout_rs=token_k1"],
+            r"train_closing_tag=true with .*rollout_rs=token_k1",
+        ),
+        ([TAUGHT, "algorithm.sgrpo.train_exit_prompt=true"], r"train_closing_tag=True with train_exit_prompt=true: "),
+        (
+            [TAUGHT, "algorithm.sgrpo.exit_prompt='Time is up.</think>'"],
+            r"train_closing_tag=True with an exit_prompt that has words before the tag \('Time is up\.'\).*begin with",
+        ),
+        ([TAUGHT, "algorithm.sgrpo.closing_tag_weight=0"], r"closing_tag_weight=0 must be a number above 0"),
+        ([TAUGHT, "algorithm.sgrpo.closing_tag_floor=1"], r"closing_tag_floor=1 must be a probability"),
+        (["+algorithm.sgrpo.step_markers=Wait"], r"step_markers='Wait' must be a list of words"),
+        (["+algorithm.sgrpo.step_markers=[]"], r"step_markers=\[\] must be a list of words"),
         (["+algorithm.sgrpo.layout=tree"], r"layout='tree' must be one of rows, packed, auto"),
         ([PACKED, f"{ACTOR}.strategy=megatron"], r"layout=packed with .*actor\.strategy=megatron: .*set it to fsdp"),
         ([PACKED, f"{ACTOR}.fsdp_config.pad_to_length=true"], r"layout=packed with .*pad_to_length=True"),
@@ -236,20 +258,28 @@ def test_every_setting_can_be_overridden_on_top_of_a_group(compose_config, field
         "exit_prompt": "'Enough. </think>'",
         "think_start": "'<thought>'",
         "think_end": "think",
-        "exit_sampling": "even",
+        "exit_sampling": "lines",
+        "step_markers": "['Wait','Alternatively']",
         "answer_length": 77,
         "cut_answers": "wrong",
         "train_exit_prompt": True,
+        "train_closing_tag": True,
+        "closing_tag_weight": 0.5,
+        "closing_tag_floor": 0.01,
         "score": "response",
         "correct_threshold": 0.9,
         "norm_adv_by_std": True,
         "layout": "packed",
     }
+    with_it = ["algorithm.sgrpo.exit_prompt='</think>'"] if field == "train_closing_tag" else []
     config = compose_config(
-        "+sgrpo=shortest_only", f"{ACTOR}.use_dynamic_bsz=true", f"algorithm.sgrpo.{field}={values[field]}"
+        "+sgrpo=shortest_only", f"{ACTOR}.use_dynamic_bsz=true", f"algorithm.sgrpo.{field}={values[field]}", *with_it
     )
     complete(config)
-    assert str(getattr(SGRPOConfig.of(config), field)) == str(values[field]).strip("'")
+    found = getattr(SGRPOConfig.of(config), field)
+    assert (
+        (found == ("Wait", "Alternatively")) if field == "step_markers" else str(found) == str(values[field]).strip("'")
+    )
 
 
 def test_the_cpu_group_holds_nothing_of_sgrpo_and_only_keys_that_verl_knows(compose_config):

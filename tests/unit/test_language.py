@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.language import teach
-from recipes.language.lessons import CHECK, response, sums, thought_pass
+from recipes.language.lessons import CHECK, HABIT, NEVER_STOPS, response, sums, thought_pass
 from recipes.language.run import data_type, keep_metrics
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
 from sgrpo_verl.correctness import compute_score
@@ -44,6 +44,14 @@ def test_a_slip_is_one_wrong_sum_and_what_follows_from_it():
     rng = random.Random(1)
     answers = [(thought_pass(story, True, rng)[1], story.answer) for story in STORIES]
     assert sum(answer != truth for answer, truth in answers) > 0.95 * len(answers)
+
+
+def test_a_habit_that_never_stops_has_no_thought_without_a_check():
+    for habit in (HABIT, NEVER_STOPS):
+        assert sum(habit) == pytest.approx(1)
+        lessons, rng = teach.Lessons(0, 0.0, habit), random.Random(3)
+        checks = [lessons(rng).pieces[0][0].count(CHECK) for _ in range(200)]
+        assert (0 in checks) == (habit is HABIT)
 
 
 def test_lessons_check_as_often_as_they_are_told_and_never_hold_the_exit_prompt():

@@ -16,12 +16,22 @@ from sgrpo_verl.hooks.metrics import (
 
 
 def tag(
-    exit_position, correct, reward, thought_length=10, closed=True, cut=False, padding=False, index=None, cached=None
+    exit_position,
+    correct,
+    reward,
+    thought_length=10,
+    closed=True,
+    cut=False,
+    padding=False,
+    index=None,
+    cached=None,
+    closing_end=None,
 ):
     notes = row_notes(
         exit_index=index,
         exit_position=exit_position,
         kept=exit_position,
+        closing_end=closing_end,
         thought_length=thought_length,
         response_length=thought_length + 5,
         closed=closed,
@@ -74,6 +84,8 @@ def test_means_over_groups_without_padding():
             "sgrpo/answer_cut": 0.5,
             "sgrpo/answer_cut_correct": 0,
             "sgrpo/prefix_cache_hit": 0.5,
+            "sgrpo/early_stop": 1,
+            "sgrpo/num_exits/mean": 1,
         }
     )
 
@@ -100,15 +112,14 @@ def test_thoughts_without_exits_are_counted_and_warned_of():
 @given(st.lists(st.booleans(), min_size=1, max_size=9))
 def test_the_first_right_answer_is_as_early_as_the_first_right_row(correct):
     positions = [10 * (number + 1) for number in range(len(correct))]
-    share = group_notes([0.0] * len(correct), correct, positions, 0)["first_right"]
-    if any(correct):
-        assert share == (correct.index(True) + 1) / len(correct)
-    else:
-        assert share is None
+    first_right = group_notes([0.0] * len(correct), correct, positions, 0)["first_right"]
+    assert first_right == (positions[correct.index(True)] if any(correct) else None)
 
 
 def test_where_nothing_is_right_or_nothing_was_thought_there_is_no_first_right_answer():
-    assert group_notes([0.0], [True], [0], 3)["first_right"] is None
+    no_thought = tag(None, True, 1.0, thought_length=0)
+    no_thought[TAG] |= group_notes([1.0], [True], [0], 3)
+    assert "sgrpo/exit_position/first_right" not in serial_group_metrics([no_thought])
     metrics = serial_group_metrics([tag(2, False, 0.0, index=1), tag(None, False, 0.0)])
     assert "sgrpo/exit_position/first_right" not in metrics
     only_full = serial_group_metrics([tag(2, False, 0.0, index=1), tag(None, True, 1.0)])

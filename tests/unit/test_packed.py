@@ -106,9 +106,12 @@ class TestLayout:
 
 
 class TestAsked:
-    @given(serial_groups(), st.sampled_from([1, 2, 4]), st.integers(0, 2**16))
-    def test_every_trained_token_is_asked_for_once_and_nothing_else(self, drawn, ranks, seed):
-        """Each rank answers for its slice; read back, a token of the mask has the value of the token before it."""
+    @given(serial_groups(), st.sampled_from([1, 2, 4]), st.booleans(), st.integers(0, 2**16))
+    def test_every_trained_token_is_asked_for_once_and_nothing_else(self, drawn, ranks, inserted, seed):
+        """Each rank answers for its slice; read back, a token of the mask has the value of the token before it.
+
+        With ``inserted``, so has every token of a response.
+        """
         rows, prompts = drawn
         generator = random.Random(seed)
         masks = [
@@ -119,7 +122,7 @@ class TestAsked:
             {"input_ids": jagged(rows), "response_mask": jagged(masks)},
             batch_size=[len(rows)],
         )
-        asked = asked_of(batch, packing, ranks)
+        asked = asked_of(batch, packing, ranks, inserted)
         said = torch.arange(1, len(packing.input_ids.values()) + 1)  # of each packed token
         slots = torch.cat([part[places] for part, places in zip(said.chunk(ranks), asked.of_rank, strict=True)])
         values = asked.to_packed(slots)
@@ -127,7 +130,7 @@ class TestAsked:
         predicting = set()
         for row, mask, row_values, places in zip(rows, masks, rows_values, places_of(packing, rows), strict=True):
             for position, trained in enumerate(mask, len(row) - len(mask)):
-                if trained:
+                if trained or inserted:
                     assert row_values[position - 1] == said[places[position - 1]]
                     predicting.add(int(places[position - 1]))
         assert set(values.nonzero().flatten().tolist()) == predicting

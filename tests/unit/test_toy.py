@@ -1,5 +1,7 @@
 """The toy tasks and their tokenizers: lessons say what they claim, held-out problems stay held out."""
 
+import itertools
+import operator
 import random
 
 import pandas as pd
@@ -95,7 +97,10 @@ def test_cut_lessons_answer_with_what_the_thought_has(task, lessons):
 
 def test_most_lessons_overthink_and_first_passes_slip(task, lessons):
     thoughts = whole(lessons)
-    assert 1.7 < sum(count_rechecks(lesson.pieces[0][0]) for lesson in thoughts) / len(thoughts) < 2.2
+    rechecks = [count_rechecks(lesson.pieces[0][0]) for lesson in thoughts]
+    expected = sum(itertools.accumulate(task.recheck_probability, operator.mul))
+    assert expected - 0.25 < sum(rechecks) / len(thoughts) < expected + 0.25
+    assert (min(rechecks) > 0) == (task.name == "rechecked_sums")
     first = [task.so_far(lesson.problem, passes(lesson)[0].split("\n")[:-1]) for lesson in thoughts]
     slipped = sum(answer != lesson.problem.answer for answer, lesson in zip(first, thoughts, strict=True))
     assert 0.05 < slipped / len(thoughts) < 0.15

@@ -1,0 +1,58 @@
+"""Can a model be taught to stop that never does? Trains the toy reasoner that always checks itself, on the CPU.
+
+    python -m recipes.ablation.taught_stop --out outputs/ablation
+
+Also trains the published reasoner, which does stop by itself now and then, to see what it costs there. Can be stopped
+and started again: finished runs are kept.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from recipes import command
+from recipes.ablation import report
+from recipes.ablation.run import train_all
+from recipes.ablation.variants import SEEDS, STOPS, Variant
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.toy.tasks import TASKS
+
+VARIANTS = ",".join(variant.name for variant in STOPS)
+NEVER_STOPS, STOPS_BY_ITSELF = "rechecked_sums", "sums"
+console = Console()
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of all runs, tables and plots.")] = Path("outputs/ablation"),
+    reasoners: Annotated[Path, typer.Option(help="Folder where taught reasoners are kept.")] = Path(
+        "outputs/reasoners"
+    ),
+    variants: Annotated[str, typer.Option(help="Comma-separated.")] = VARIANTS,
+    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(map(str, SEEDS)),
+    published: Annotated[
+        bool, typer.Option("--published", help="Train the reasoner that stops by itself now and then.")
+    ] = False,
+) -> None:
+    """Every variant on every seed, one run after another; then the tables and plots."""
+    named = {variant.name: variant for variant in STOPS}
+    if unknown := [name for name in variants.split(",") if name not in named]:
+        raise UserError(f"--variants {variants}: {unknown[0]!r} is none of {', '.join(named)}")
+    task = STOPS_BY_ITSELF if published else NEVER_STOPS
+    chosen = [named[name] for name in variants.split(",")]
+    out = out.resolve()
+    train_all(out, reasoners.resolve(), [(task, one, int(seed)) for seed in seeds.split(",") for one in chosen])
+    write(out / task, task)
+
+
+def write(folder: Path, task: str) -> None:
+    """Tables and plots of the runs that are there."""
+    there: list[Variant] = [variant for variant in STOPS if list(folder.glob(f"{variant.name}/seed*/seconds.json"))]
+    report.write_rechecks(folder)
+    report.write(folder, TASKS[task], "taught_stop", there, console)
+    report.write_by_additions(folder, there)
+
+
+if __name__ == "__main__":
+    command.run(main)
