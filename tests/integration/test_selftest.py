@@ -194,6 +194,14 @@ def test_a_stale_weight_is_found(tmp_path):
     assert training.compare_weights(tmp_path / "engine.pt", actor) == (1, ["model.norm.weight"])
 
 
+def test_old_samples_are_no_disagreement_of_engine_and_actor():
+    """What an asynchronous trainer's second step trains was sampled with the weights of before the first."""
+    steps = [{"training/rollout_actor_probs_pearson_corr": correlation} for correlation in (1.0, 0.77)]
+    assert training.agreement("separate_async", steps) == training.agreement("colocate_async", steps) == 1.0
+    assert training.agreement("S-GRPO, packed", steps) == 0.77
+    assert training.agreement("separate_async", steps[::-1]) == 0.77
+
+
 @pytest.mark.parametrize(("lost", "cached"), [(0, 0.6), (1, 0.6), (0, 0.1)])
 def test_a_lost_exit_and_a_cold_cache_are_found(tmp_path, lost, cached):
     (tmp_path / "rollouts").mkdir()

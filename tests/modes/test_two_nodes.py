@@ -58,7 +58,7 @@ class Cluster:
         while True:
             command = [sys.executable, "-m", "sgrpo_verl.cli", "doctor", "--ray-address", self.address]
             environment = {**os.environ, **self.environment, "COLUMNS": "250"}
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
             if until in done.stdout:
                 return done
             assert time.monotonic() < deadline, done.stdout + done.stderr
