@@ -130,9 +130,10 @@ def no_room_for_exits(metrics: dict[str, float]) -> str | None:
         return None
     return (
         f"{without:.0%} of the step's groups have a thought and no early exits, and teach nothing: prompt, exit prompt "
-        "and answer_length leave no room in data.max_response_length or in the model's context. sgrpo/no_exits counts "
-        "them from now on. Make algorithm.sgrpo.answer_length smaller, or the context larger "
-        "(actor_rollout_ref.rollout.max_model_len)"
+        "and answer_length leave no room in data.max_response_length or in the model's context, or the thought has no "
+        "end of a step where algorithm.sgrpo.exit_sampling asks for one. sgrpo/no_exits counts them from now on. Make "
+        "algorithm.sgrpo.answer_length smaller or the context larger (actor_rollout_ref.rollout.max_model_len), or "
+        "choose another exit_sampling"
     )
 
 
