@@ -260,7 +260,8 @@ def _choice_in(content: str, letters: "list[str]", flags: int = 0, alone: bool =
     rest = content[found.end() :]
     close, open_ = r"[ )*\]}$\\]*", r"[ (*\[{$\\]*"
     another = rf"{close}(?:,? ?(?:\\text\{{ ?)?\b(?:and|or|not|nor|to|through)\b|\?|(?:[,;/&+–-]|\\&| ){open_}{one})"
-    if re.match(another, rest) or re.match(r"[ )*\]}$]*[=<>^+*/\\-](?![\])*])", rest.replace("**", "")):
+    formula = r"\(|[ )*\]}$]*(?:[=<>^+*/-](?![\])*])|\\(?![\])* ,;:!]|q?quad|text))"  # A(x), A = \pi r^2, A \cup B
+    if re.match(another, rest) or re.match(formula, rest.replace("**", "")):
         return None
     if alone and not re.fullmatch(r"[\s).*\]}$]*", rest):
         return None

@@ -112,10 +112,12 @@ def without_unit(text: str) -> tuple[str, str]:
     found = _TRAILING.match(text)
     if not found:
         return text, ""
-    value, written = found["value"].strip(), found["unit"].strip()
+    value, written = found["value"].strip(), re.sub(r" ?\^ ?", "^", found["unit"].strip())
+    if _FUNCTION.search(value) and re.search(r"circ|deg", written):
+        return text, ""  # the sine of so many degrees
     if "circ" in written:
         degrees = re.sub(r"[\s{}^]|\\circ", "", written)
-        return (text, "") if _FUNCTION.search(value) else (value, f"degree{degrees}")
+        return value, f"degree{degrees}"
     if len(written) == 1 and written.isalpha() and (found["unit"][0] != " " or _NAME.search(value)):
         return text, ""  # 5m and x + 3 m: as likely a name
     units: list[str] = []

@@ -19,12 +19,13 @@ BOXED_LETTER = "Please reason step by step, and put the letter of the correct ch
 class Problem:
     """A problem with its answer, or several of which any is right; ``choices`` are the letters of a multiple choice.
 
-    Of a row in verl's own schema, ``messages``, ``data_source`` and ``extra_info`` are kept as they are.
+    Of a row in verl's own schema, ``messages``, ``data_source`` and ``extra_info`` are kept as they are, and so are the
+    ``choices`` in it, which may also be texts.
     """
 
     text: str
     answer: str | list[str]
-    choices: str = ""
+    choices: str | list[str] | None = ""
     difficulty: float | None = None
     messages: tuple[Row, ...] = ()
     data_source: str = ""
@@ -94,8 +95,7 @@ def _kept(row: Row) -> Row:
     extra = {} if row.get("extra_info") is None else row["extra_info"]
     if not isinstance(extra, dict):
         raise BadCell("extra_info", f"{_shown(extra)} is no dict")
-    choices = "".join(map(str, extra.get("choices") or ""))
-    return {"choices": choices, "data_source": _text(row, "data_source"), "extra_info": extra}
+    return {"choices": extra.get("choices", ""), "data_source": _text(row, "data_source"), "extra_info": extra}
 
 
 def _answers(row: Row, column: str) -> str | list[str]:

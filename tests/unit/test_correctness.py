@@ -40,6 +40,7 @@ def test_an_answer_alone_counts_whole_whatever_tags_are_in_it():
         ("She pays 3 * 4 = $12 for 2 days.", "12"),
         ("I think of \\boxed{7}.</think>\n\nIt is \\boxed{8}", "8"),
         ("\\boxed{12\\text{ cm}}", "12"),
+        ("\\boxed{12\\text{ cm}^2}", "12"),
         ("\\boxed{12\\,\\mathrm{m/s}}", "12"),
         ("\\boxed{\\$18}", "18"),
         ("\\boxed{40\\%}", "40"),
@@ -74,6 +75,7 @@ def test_right(response, truth):
         ("\\boxed{42", "42"),  # cut in half
         ("The answer is \\boxed{42}</think>\n\nI do not know.", "42"),  # only in the thought
         ("\\boxed{4}2", "42"),
+        ("\\boxed{\\sin 30 \\text{ degrees}}", "\\sin 30"),
         ("\\boxed{[1, 3]}", "[1,3)"),
         ("\\boxed{(2, 1)}", "(1,2)"),
         ("\\boxed{\\{1, 2\\}}", "\\{1,2,3\\}"),
@@ -148,6 +150,8 @@ def test_choices(response, letter):
         ("\\boxed{\\mathrm{B}}", "B"),
         ("\\boxed{$B$}", "B"),
         ("\\boxed{\\textbf{(C) } 5}", "C"),
+        ("\\boxed{\\textbf{(C)}\\ 5}", "C"),
+        ("\\boxed{C(x)}", None),
         ("\\boxed{B: 5 m}", "B"),
         ("\\boxed{B. 5}", "B"),
         ("\\boxed{A+B}", None),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.correctness import choices_of, compute_score
 from sgrpo_verl.data.overlap import TestSets, normalized
 from sgrpo_verl.data.prepare import Filters, prepare, sha256
 from sgrpo_verl.data.sources import LETTERS, SOURCES
@@ -519,6 +519,16 @@ def test_verls_own_cells_under_other_names(tmp_path):
     rows = prepared(tmp_path, file, columns={"problem": "prompt", "answer": "reward_model"})
     assert truths(rows) == ["2"]
     assert (list(rows[0]["prompt"]), rows[0]["data_source"]) == (CHAT, "math_dapo")
+
+
+def test_choices_of_verls_own_rows_stay_letters_or_texts(tmp_path):
+    for choices in ("ABCD", ["3 m", "4 m"]):
+        truth = {"ground_truth": "B"}
+        row = {"prompt": CHAT, "reward_model": truth, "data_source": "own", "extra_info": {"choices": choices}}
+        [kept] = prepared(tmp_path, write(tmp_path / "a.parquet", [row]))
+        extra = kept["extra_info"]
+        assert choices_of(extra["choices"]) == list(choices)
+        assert compute_score("own", "\\boxed{B}", kept["reward_model"]["ground_truth"], extra) == 1.0
 
 
 @pytest.mark.parametrize(
