@@ -12,7 +12,12 @@ import wrapt
 from sgrpo_verl.hooks.table import HOOKS, Hook
 
 logger = logging.getLogger("sgrpo_verl")
-logger.setLevel(logging.WARNING)  # verl's vLLM server raises the root's to ERROR, and what fails here must be seen
+# verl's vLLM server raises the root's level, and its handlers', to ERROR. What we warn of must be seen all the same.
+logger.setLevel(logging.WARNING)
+_own = logging.StreamHandler()
+_own.setFormatter(logging.Formatter("%(levelname)s:%(asctime)s:%(message)s"))  # as verl's
+_own.addFilter(lambda record: all(one.level > record.levelno for one in logging.getLogger().handlers))
+logger.addHandler(_own)
 _registered: set[Hook] = set()  # in this process
 
 

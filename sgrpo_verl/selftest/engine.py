@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from sgrpo_verl.hooks.table import PACKED_ATTENTION
@@ -36,8 +37,13 @@ def join_process_group(store: Path) -> None:
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
     stock = ["actor_rollout_ref.rollout.name=vllm"]
     stock += ["+cpu=default"] if on_cpu() else ["actor_rollout_ref.actor.strategy=fsdp2", f"{_DYNAMIC}=true"]
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        return compose("ppo_trainer", [*stock, *(_key(one) for one in overrides)]).actor_rollout_ref
+    hydra = GlobalHydra.instance()
+    outer, hydra.hydra = hydra.hydra, None  # somebody in this process may be composing a config of their own
+    try:
+        with initialize_config_module("verl.trainer.config", version_base=None):
+            return compose("ppo_trainer", [*stock, *(_key(one) for one in overrides)]).actor_rollout_ref
+    finally:
+        hydra.hydra = outer
 
 
 def _key(override: str) -> str:

@@ -12,6 +12,20 @@ import pytest
 NUM_EXITS, ANSWER_LENGTH, RESPONSE_LENGTH = 4, 24, 128
 
 
+@pytest.fixture(scope="module")
+def process_group(tmp_path_factory):
+    """A process group of the tests' process alone."""
+    import torch
+
+    from sgrpo_verl.selftest.engine import join_process_group
+
+    if torch.distributed.is_initialized():  # an engine of vLLM's in this process, in tests before these, leaves its own
+        torch.distributed.destroy_process_group()
+    join_process_group(tmp_path_factory.mktemp("group") / "store")
+    yield
+    torch.distributed.destroy_process_group()
+
+
 @dataclass
 class Rollout:
     """The trainer of a run that never trains, and how to send prompts through its rollout."""

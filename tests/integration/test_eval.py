@@ -157,16 +157,16 @@ def test_batched_deer_agrees_with_an_unbatched_reference_problem_by_problem(run,
     first = sorted(completion.confidences[0] for [completion] in run(deer, DEER) if completion.confidences)
     threshold = sum(first[len(first) // 2 - 1 :][:2]) / 2  # about half of the problems exit at their first transition
     ended = run(deer, replace(DEER, threshold=threshold))
-    exited = 0
+    at_once = 0
     for prompt, [completion] in zip(run.prompts, ended, strict=True):
         thought, answer, confidences = reference_deer(model, tokenizer, prompt, threshold)
         assert completion.confidences == pytest.approx(confidences, abs=1e-3)
-        exited += completion.exited
+        at_once += completion.exited and len(confidences) == 1
         if thought is not None:
             assert (completion.thought, completion.answer) == (thought, answer)
         else:
             assert completion.cut or not completion.closed
-    assert len(first) // 4 < exited < len(ended), "the threshold decides nothing here"
+    assert len(first) // 4 < at_once < len(first), "the threshold decides nothing here"  # the others went on
 
 
 def test_a_sample_depends_on_its_own_seed_only(reasoner, engine, model, run):
@@ -176,16 +176,17 @@ def test_a_sample_depends_on_its_own_seed_only(reasoner, engine, model, run):
         jobs = [(index, index, methods.vanilla(warm, prompt)) for index, prompt in enumerate(run.prompts)]
         together = dict(engine.run(jobs))
         alone = dict(engine.run([(5, 5, methods.vanilla(warm, run.prompts[5]))]))
-        other = dict(engine.run([(5, seed, methods.vanilla(warm, run.prompts[5])) for seed in (6,)]))
+        others = dict(engine.run([(seed, seed, methods.vanilla(warm, run.prompts[5])) for seed in range(6, 14)]))
     finally:
         engine._temperature = 0.0
-    assert alone[5] == together[5] != other[5]
+    assert alone[5] == together[5]
+    assert any(other != alone[5] for other in others.values())
 
 
 def test_a_killed_run_goes_on_where_it_was(reasoner, tmp_path):
     """Killed in the middle of a benchmark; the second start keeps what there is and does the rest."""
     data = tmp_path / "data"
-    write_data(data, TASKS["sums"], train=8, validation=8, test=40)
+    write_data(data, TASKS["sums"], train=8, validation=8, test=160)
     out = tmp_path / "run"
     command = [
         *(sys.executable, "-m", "sgrpo_verl.cli", "eval", "--model", str(reasoner), "--data", str(data)),
@@ -203,18 +204,18 @@ def test_a_killed_run_goes_on_where_it_was(reasoner, tmp_path):
         process.kill()
         process.wait()
     kept = list(read_lines(file))
-    assert 3 <= len(kept) < 80
+    assert 3 <= len(kept) < 320
     assert not (out / "summary.json").exists()
     processes.run(command, tmp_path / "log", **IN_ONE_PROCESS)
     lines = list(read_lines(file))
     assert lines[: len(kept)] == kept
-    assert sorted((line["index"], line["sample"]) for line in lines) == [(i, s) for i in range(40) for s in range(2)]
+    assert sorted((line["index"], line["sample"]) for line in lines) == [(i, s) for i in range(160) for s in range(2)]
     summary = json.loads((out / "summary.json").read_text())
     assert summary["rows"][0]["benchmarks"]["test"]["samples"] == 2
     ended = os.stat(file).st_mtime_ns
     processes.run(command)  # nothing left to do: no model is loaded
     assert os.stat(file).st_mtime_ns == ended
-    assert len(pd.read_parquet(data / "test.parquet")) == 40
+    assert len(pd.read_parquet(data / "test.parquet")) == 160
 
 
 def test_seeded_samples_whose_prompts_do_not_fit_one_step(reasoner, tmp_path):

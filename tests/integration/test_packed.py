@@ -14,7 +14,7 @@ from transformers import LlamaConfig, Qwen2Config, Qwen3Config
 from sgrpo_verl.hooks.table import PACKED_ATTENTION
 from sgrpo_verl.packed import first_use
 from sgrpo_verl.packed.engine import _split
-from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group
+from sgrpo_verl.selftest.engine import build_engine, build_loss
 from sgrpo_verl.toy.model import write_random_model
 from tests import faults
 from tests.conftest import ROOT
@@ -24,13 +24,6 @@ from tests.unit.test_packed import jagged, serial_groups
 RELATIVE = 1e-5
 LAYOUTS = ("rows", "packed")
 PLAIN = {"use_dynamic_bsz": True, "use_fused_kernels": False, "use_remove_padding": False}
-
-
-@pytest.fixture(scope="module")
-def process_group(tmp_path_factory):
-    join_process_group(tmp_path_factory.mktemp("group") / "store")
-    yield
-    torch.distributed.destroy_process_group()
 
 
 FAMILIES = (Qwen2Config, Qwen3Config, LlamaConfig)

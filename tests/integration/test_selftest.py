@@ -16,7 +16,7 @@ from sgrpo_verl.cli import app
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.selftest import attention, run, training, update
 from sgrpo_verl.selftest.agreement import ALL, EACH, GRADIENTS, LIMITS, NORM, Found, apart
-from sgrpo_verl.selftest.engine import build_loss, join_process_group
+from sgrpo_verl.selftest.engine import build_loss
 from sgrpo_verl.selftest.groups import rows_of
 from sgrpo_verl.selftest.progress import Report
 from sgrpo_verl.selftest.run import STAGES, Stage, selftest
@@ -82,13 +82,12 @@ def test_a_wrong_mask_fails_the_first_stage(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def small_update(tmp_path_factory):
+def small_update(process_group, tmp_path_factory):
     """A small model, a group behind a short thought, what its rows say, and in which data type."""
     folder = tmp_path_factory.mktemp("update")
-    join_process_group(folder / "store")
     model, _ = update._write(folder / "model", "small", update.SMALL, 2)
     rows = rows_of(True, update.SHORT, 1024, random.Random(0), ANSWER)
-    yield {
+    return {
         dtype: (
             model,
             rows,
@@ -97,7 +96,6 @@ def small_update(tmp_path_factory):
         )
         for dtype, overrides in UPDATES.items()
     }
-    torch.distributed.destroy_process_group()
 
 
 ANSWER = 16
