@@ -37,13 +37,13 @@ def join_process_group(store: Path) -> None:
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
     stock = ["actor_rollout_ref.rollout.name=vllm"]
     stock += ["+cpu=default"] if on_cpu() else ["actor_rollout_ref.actor.strategy=fsdp2", f"{_DYNAMIC}=true"]
-    hydra = GlobalHydra.instance()
-    outer, hydra.hydra = hydra.hydra, None  # somebody in this process may be composing a config of their own
+    outer = GlobalHydra.instance().hydra  # of somebody in this process who is composing a config of their own
+    GlobalHydra.instance().clear()
     try:
         with initialize_config_module("verl.trainer.config", version_base=None):
             return compose("ppo_trainer", [*stock, *(_key(one) for one in overrides)]).actor_rollout_ref
     finally:
-        hydra.hydra = outer
+        GlobalHydra.instance().hydra = outer
 
 
 def _key(override: str) -> str:
