@@ -35,8 +35,8 @@ def reasoner(tmp_path_factory) -> Path:
 
     Of several test processes (pytest-xdist), the first teaches it and the others wait.
     """
-    from sgrpo_verl.toy.tasks import TASKS
     from sgrpo_verl.toy.teach import teach
+    from sgrpo_verl.workbench.tasks import TASKS
 
     own = tmp_path_factory.getbasetemp()
     model = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "reasoner-model"

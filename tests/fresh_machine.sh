@@ -58,8 +58,8 @@ step "sgrpo eval of a reasoner taught for 20 steps, on 16 problems"
 .venv/bin/python -m sgrpo_verl.toy.teach /tmp/reasoner --steps 20
 .venv/bin/python -c "
 from pathlib import Path
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
 write_data(Path('/tmp/data'), TASKS['sums'], test=16)"
 .venv/bin/sgrpo eval --model /tmp/reasoner --data /tmp/data --benchmarks test --out /tmp/run --max-tokens 64 \
     --answer-tokens 16 --dtype float32

@@ -20,9 +20,9 @@ from recipes.ablation.variants import UNTRAINED, Variant
 from sgrpo_verl.eval.plots import COLORS, MARKERS, save
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy.evaluate import accuracy_by_rechecks, read_responses, summarize
-from sgrpo_verl.toy.task import Task
-from sgrpo_verl.toy.train import accuracy, read_steps, response_length
+from sgrpo_verl.workbench.evaluate import accuracy_by_rechecks, read_responses, summarize
+from sgrpo_verl.workbench.task import Task
+from sgrpo_verl.workbench.train import accuracy, read_steps, response_length
 
 EXAMPLES = 10
 KINDS = ("greedy", "sampled")

@@ -20,11 +20,11 @@ from recipes.ablation import report
 from recipes.ablation.budgets import budgets_and_truncation
 from recipes.ablation.variants import NUM_STEPS, PUBLISHED, QUESTIONS, ROWS, SEEDS, UNTRAINED, Variant
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.toy.data import write_data
 from sgrpo_verl.toy.demo import kept_reasoner
-from sgrpo_verl.toy.evaluate import evaluate
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.train import train, training_command
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.evaluate import evaluate
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.train import train, training_command
 
 SAMPLED = ("--temperature", "1", "--samples", "4")
 CAPS = "4,8,12,16,24,32,48,64,96,128,192"

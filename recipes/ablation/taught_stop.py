@@ -17,7 +17,7 @@ from recipes.ablation import report
 from recipes.ablation.run import train_all
 from recipes.ablation.variants import SEEDS, STOPS, Variant
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench.tasks import TASKS
 
 VARIANTS = ",".join(variant.name for variant in STOPS)
 NEVER_STOPS, STOPS_BY_ITSELF = "rechecked_sums", "sums"

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from recipes.bench.model import BYPASS, MAX_POSITIONS, S_GRPO
 from sgrpo_verl.files import read_lines
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.train import train, training_command
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.train import train, training_command
 
 STEPS = 5
 PROMPTS = 4  # a step, and in its one mini-batch

@@ -6,9 +6,9 @@ So a thought of the sampled policy ends at each token with probability 1 / VOCAB
 from pathlib import Path
 from typing import Any
 
-from sgrpo_verl.toy.model import write_random_model
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.tokenizer import build_tokenizer
+from sgrpo_verl.workbench.model import write_random_model
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.tokenizer import build_tokenizer
 
 VOCABULARY_SIZE = 1024  # and so the mean thought, in tokens
 MAX_POSITIONS = 16_384

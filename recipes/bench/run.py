@@ -25,9 +25,9 @@ from recipes.bench.model import BYPASS, S_GRPO, write_model
 from recipes.bench.update import LOGITS
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.selftest.groups import NUM_EXITS
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.train import train, training_command
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.train import train, training_command
 
 LAYOUTS = ("GRPO", "rows", "unpadded", "packed", "plain")
 THOUGHTS = "512,2048,8192"

@@ -18,7 +18,7 @@ import random
 
 from recipes.language.stories import LARGEST, Story
 from sgrpo_verl.settings.config import THINK_END
-from sgrpo_verl.toy.task import Lesson, Problem
+from sgrpo_verl.workbench.task import Lesson, Problem
 
 CHECK = "Wait, let me check."  # one wording: of several, greedy decoding would take none
 CHECKS = (0.05, 0.15, 0.5, 0.3)  # share of lessons with 0, 1, 2, 3 checks

@@ -19,7 +19,7 @@ from sgrpo_verl.eval import compare, plots, statistics
 from sgrpo_verl.eval.lines import Line, read_run
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.settings.config import THINK_END
-from sgrpo_verl.toy.evaluate import read_responses
+from sgrpo_verl.workbench.evaluate import read_responses
 
 
 def write(out: Path, tests: Sequence[str], console: Console) -> None:

@@ -28,9 +28,9 @@ from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import read_lines, write_whole
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.evaluate import evaluate
-from sgrpo_verl.toy.train import train
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.evaluate import evaluate
+from sgrpo_verl.workbench.train import train
 
 NUM_STEPS, SAVE_EVERY = 14, 7
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer

@@ -26,8 +26,8 @@ from recipes.language.lessons import CHECKS, HABIT, NEVER_STOPS, response, sums
 from recipes.language.stories import TAUGHT, draw
 from sgrpo_verl.files import write_whole
 from sgrpo_verl.progress import Bars
-from sgrpo_verl.toy.task import Lesson, Problem
-from sgrpo_verl.toy.teach import IGNORED, lesson_batches, lesson_loss, rate_at, save_whole, taught
+from sgrpo_verl.workbench.lessons import IGNORED, lesson_batches, lesson_loss, rate_at, save_whole, taught
+from sgrpo_verl.workbench.task import Lesson, Problem
 
 PLAIN_STEPS, STEPS = 90, 140  # the first without checks: they are short, and what a thought is made of
 SUMS = 0.25  # share of lessons that are sums alone

@@ -52,7 +52,7 @@ def _engine() -> None:
     """One greedy answer of eight tokens from a model of random weights."""
     from sgrpo_verl.eval.engine import Engine, EngineOptions
     from sgrpo_verl.eval.response import Method, Request
-    from sgrpo_verl.toy.model import write_random_model
+    from sgrpo_verl.workbench.model import write_random_model
 
     with tempfile.TemporaryDirectory() as folder:
         model = write_random_model(Path(folder) / "model")

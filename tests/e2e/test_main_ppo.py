@@ -18,10 +18,10 @@ from transformers import AutoModelForCausalLM
 from sgrpo_verl.eval.checkpoint import resolve_model
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.driver import OLDEST_VERL
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.train import read_steps
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.train import read_steps
 from tests.conftest import ROOT
 from tests.families import R1_DISTILL_QWEN
 

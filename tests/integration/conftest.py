@@ -168,8 +168,8 @@ def rollout(reasoner, tmp_path_factory):
     from verl.trainer.main_ppo import validate_config
     from verl.trainer.ppo.v1 import get_trainer_cls
 
-    from sgrpo_verl.toy.data import write_data
-    from sgrpo_verl.toy.tasks import TASKS
+    from sgrpo_verl.workbench.data import write_data
+    from sgrpo_verl.workbench.tasks import TASKS
 
     folder = tmp_path_factory.mktemp("rollout")
     data = write_data(folder, TASKS["sums"], train=8, validation=4, test=4)

@@ -26,10 +26,10 @@ from sgrpo_verl.eval.problems import encode_prompt, read_benchmarks
 from sgrpo_verl.eval.response import Reasoner
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.model import write_random_model
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.model import write_random_model
+from sgrpo_verl.workbench.tasks import TASKS
 
 MAX_TOKENS, ANSWER_TOKENS = 192, 16
 IN_ONE_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}  # vLLM's engine starts sooner there

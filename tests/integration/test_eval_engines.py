@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from sgrpo_verl.files import read_lines
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
 
 PROBLEMS = 48
 

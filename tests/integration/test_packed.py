@@ -15,7 +15,7 @@ from sgrpo_verl.hooks.table import PACKED_ATTENTION
 from sgrpo_verl.packed import first_use
 from sgrpo_verl.packed.engine import _split
 from sgrpo_verl.selftest.engine import build_engine, build_loss
-from sgrpo_verl.toy.model import write_random_model
+from sgrpo_verl.workbench.model import write_random_model
 from tests import faults
 from tests.conftest import ROOT
 from tests.families import R1_DISTILL_QWEN

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from sgrpo_verl.toy import processes
+from sgrpo_verl.workbench import processes
 
 # A child that outlives its parent in a session of its own, and ignores a polite request to end.
 ORPHAN = (
@@ -44,7 +44,7 @@ def test_a_run_inside_a_run_is_ended_with_it(monkeypatch, tmp_path):
     monkeypatch.setattr(processes, "SECONDS_TO_END", 1)
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(602)"
     inner = (
-        "import sys; from sgrpo_verl.toy import processes\n"
+        "import sys; from sgrpo_verl.workbench import processes\n"
         f"with processes.running([sys.executable, '-c', {deaf!r}], {{}}) as child: child.wait()"
     )
     with processes.running([sys.executable, "-c", inner], {}, stdout=subprocess.PIPE) as process:
@@ -64,7 +64,7 @@ def test_a_killed_teacher_leaves_no_half_written_model(tmp_path, end):
     """The command is ended in the middle of teaching; what it leaves is not what the next run takes for whole."""
     reasoner = tmp_path / "reasoner"
     code = (  # a shell may have the tests in its background, and ignore what ends a command in its foreground
-        "from sgrpo_verl.toy import processes; import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+        "from sgrpo_verl.workbench import processes; import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
         f"processes.run([sys.executable, '-m', 'sgrpo_verl.toy.teach', {str(reasoner)!r}, '--steps', '500'])"
     )

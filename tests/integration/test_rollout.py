@@ -16,8 +16,8 @@ from sgrpo_verl.hooks.metrics import TAG, check_metrics, nothing_to_cut, serial_
 from sgrpo_verl.rollout.agent_loop import _OneRequestId, gather_all
 from sgrpo_verl.rollout.watch import Report, RolloutFailed, Watch, raise_with_failures
 from sgrpo_verl.settings.config import EXIT_PROMPT
-from sgrpo_verl.toy.sums import sum_of
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench.sums import sum_of
+from sgrpo_verl.workbench.tasks import TASKS
 from tests.integration.conftest import ANSWER_LENGTH, NUM_EXITS, RESPONSE_LENGTH
 from tests.integration.reward import FAILS, HALF, RETURNS, SLEEPS
 

@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM
 
 from recipes.bench.model import S_GRPO, write_model
 from sgrpo_verl.selftest.training import compare_weights
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
 from tests.conftest import ROOT
 from tests.e2e.test_main_ppo import SECONDS, Run
 

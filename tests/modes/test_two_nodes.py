@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.tasks import TASKS
 from tests.conftest import ROOT
 from tests.e2e.test_main_ppo import SECONDS, Run, assert_engine_and_actor_agree
 from tests.families import R1_DISTILL_QWEN

@@ -11,8 +11,8 @@ from rich.console import Console
 from recipes.ablation import report, run, taught_stop
 from recipes.ablation.variants import ROWS, STOPS, UNTRAINED
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.toy.task import RECHECK
-from sgrpo_verl.toy.tasks import TASKS
+from sgrpo_verl.workbench.task import RECHECK
+from sgrpo_verl.workbench.tasks import TASKS
 
 STEPS = "1+2=3\n"
 

@@ -1,6 +1,7 @@
 """The package's own order: no module imports another that, in the end, imports it."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -32,3 +33,9 @@ def test_no_import_goes_in_a_circle():
     }
     assert len(graph) > 60
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_nothing_but_the_toy_names_the_toy():
+    """Also not in a function, nor as a path for verl to import."""
+    others = [file for file in PACKAGE.rglob("*.py") if file.parent != PACKAGE / "toy"]
+    assert [file.name for file in others if re.search(r"sgrpo_verl[./]toy", file.read_text())] == []

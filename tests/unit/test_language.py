@@ -16,7 +16,7 @@ from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stori
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy.teach import lesson_batches
+from sgrpo_verl.workbench.lessons import lesson_batches
 from tests.families import SMOLLM2
 
 STORIES = [

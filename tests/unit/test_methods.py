@@ -10,8 +10,8 @@ from sgrpo_verl.eval import methods
 from sgrpo_verl.eval.deer import Deer
 from sgrpo_verl.eval.response import Generated, Reasoner
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.tokenizer import build_tokenizer
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.tokenizer import build_tokenizer
 
 TOKENIZER = build_tokenizer(TASKS["sums"])
 THOUGHT = "3+5=8\n8+7=15\nWait, check again.\n3+5=8\n8+7=15\n"

@@ -11,15 +11,15 @@ from rich.console import Console
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.progress import Bars
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy.data import write_data
-from sgrpo_verl.toy.evaluate import accuracy_by_rechecks
-from sgrpo_verl.toy.sums import sum_of
-from sgrpo_verl.toy.swaps import swaps_of
-from sgrpo_verl.toy.task import RECHECK, answer_text, count_rechecks, is_held_out
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.teach import IGNORED, encode_lesson
-from sgrpo_verl.toy.tokenizer import build_tokenizer
-from sgrpo_verl.toy.train import describe
+from sgrpo_verl.workbench.data import write_data
+from sgrpo_verl.workbench.evaluate import accuracy_by_rechecks
+from sgrpo_verl.workbench.lessons import IGNORED, encode_lesson
+from sgrpo_verl.workbench.sums import sum_of
+from sgrpo_verl.workbench.swaps import swaps_of
+from sgrpo_verl.workbench.task import RECHECK, answer_text, count_rechecks, is_held_out
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.tokenizer import build_tokenizer
+from sgrpo_verl.workbench.train import describe
 
 
 @pytest.fixture(scope="module", params=TASKS)

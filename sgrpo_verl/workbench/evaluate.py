@@ -8,8 +8,8 @@ from typing import Any
 
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy import processes
-from sgrpo_verl.toy.task import count_rechecks
+from sgrpo_verl.workbench import processes
+from sgrpo_verl.workbench.task import count_rechecks
 
 MAX_RESPONSE_TOKENS = 256
 ANSWER_TOKENS = 24

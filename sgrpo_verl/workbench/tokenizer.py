@@ -6,7 +6,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 from transformers import PreTrainedTokenizerFast
 
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
-from sgrpo_verl.toy.task import WORDS, Task
+from sgrpo_verl.workbench.task import WORDS, Task
 
 THINK_START = "<think>"
 VOCABULARY_SIZE = 384

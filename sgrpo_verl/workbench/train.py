@@ -11,7 +11,7 @@ from rich.console import Console
 from sgrpo_verl.engine.log import last_error_in
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.progress import Bars
-from sgrpo_verl.toy import processes
+from sgrpo_verl.workbench import processes
 
 Step = dict[str, float]  # verl's metrics of one step, and its number under "step"
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast, Qwen3Config
 
-from sgrpo_verl.toy.tasks import TASKS
-from sgrpo_verl.toy.tokenizer import build_tokenizer
+from sgrpo_verl.workbench.tasks import TASKS
+from sgrpo_verl.workbench.tokenizer import build_tokenizer
 
 
 def model_config(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sgrpo_verl.toy.task import Problem, Task
+from sgrpo_verl.workbench.task import Problem, Task
 
 
 def row(task: Task, problem: Problem, index: int) -> dict:

@@ -2,7 +2,7 @@
 
 import random
 
-from sgrpo_verl.toy.task import ALWAYS_RECHECKED, Problem, Task
+from sgrpo_verl.workbench.task import ALWAYS_RECHECKED, Problem, Task
 
 NUM_TERMS = (3, 5)  # fewest and most numbers of a problem
 

@@ -2,7 +2,7 @@
 
 import random
 
-from sgrpo_verl.toy.task import Problem, Task
+from sgrpo_verl.workbench.task import Problem, Task
 
 PLACES = "abcd"
 NUM_SWAPS = (3, 5)  # fewest and most swaps of a problem
