@@ -89,6 +89,20 @@ class Run:
         assert status == 0, self.log.read_text(errors="replace")[-5000:]
         return self
 
+    def killed_once_saved(self, **environment):
+        """Start, and kill the driver as soon as its first checkpoint is whole; returns the driver's process id."""
+        saved = self.folder / "checkpoints" / "latest_checkpointed_iteration.txt"
+        with self.start(**environment) as process:
+            deadline = time.monotonic() + SECONDS
+            while not saved.exists():
+                assert process.poll() is None, self.log.read_text(errors="replace")[-5000:]
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            process.kill()
+            process.wait()
+        assert saved.read_text() == "2"
+        return process.pid
+
     def steps(self):
         return {step["step"]: step for step in read_steps(self.metrics_file)}
 
@@ -146,20 +160,10 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
     overrides = ["trainer.total_training_steps=10", "trainer.save_freq=2", "trainer.test_freq=-1"]
     overrides += [f"reward.custom_reward_function.path={Path(__file__).with_name('reward.py')}"]
     run = Run(tmp_path / "run", [*data, *overrides], script=script)
-    saved = run.folder / "checkpoints" / "latest_checkpointed_iteration.txt"
-    with run.start() as process:
-        deadline = time.monotonic() + SECONDS
-        while not saved.exists():
-            assert process.poll() is None, run.log.read_text(errors="replace")[-5000:]
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        process.kill()
-        process.wait()
-    assert left_behind(run, process.pid) == []
+    assert left_behind(run, run.killed_once_saved()) == []
     first = run.steps()
     assert list(first)[:1] == [1]
     assert 3 not in first
-    assert saved.read_text() == "2"
     for uid, rows in run.rows(1).items():
         assert 1 <= len(rows) <= 9, uid
         assert {session for session, _ in rows} == {0}
@@ -175,9 +179,10 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
     assert merged.is_dir()
     run.command += TAUGHT_STOP
     with run.start() as process:
+        deadline = time.monotonic() + SECONDS
         while 3 not in run.steps():
             assert process.poll() is None, run.log.read_text(errors="replace")[-5000:]
-            assert time.monotonic() < deadline + SECONDS
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         [engine] = [one for one in left_behind(run, process.pid) if "EngineCore" in one.name()]
         engine.kill()
