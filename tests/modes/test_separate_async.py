@@ -29,7 +29,8 @@ WITHOUT_HYBRID = "actor_rollout_ref.hybrid_engine=false"
 RUNS = {
     "S-GRPO, packed": (*EXITS, "algorithm.sgrpo.layout=packed", *TWO_UPDATES, WITHOUT_HYBRID),
     "S-GRPO, rows": (*EXITS, "algorithm.sgrpo.layout=rows", *ONE_UPDATE),
-    "GRPO": ("algorithm.adv_estimator=grpo", "actor_rollout_ref.rollout.n=5", *TWO_UPDATES),
+    # Two responses a prompt: of five, one would go on to the limit, so that all prompts would end at once.
+    "GRPO": ("algorithm.adv_estimator=grpo", "actor_rollout_ref.rollout.n=2", *TWO_UPDATES),
 }
 # Whom a run loses after its third step. verl's own runs would wait for the rows of a dead worker for ever.
 LOST = {"S-GRPO, packed": "vLLMHttpServer", "S-GRPO, rows": "SerialGroupWorker"}
@@ -62,7 +63,7 @@ def common(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ended(common, tmp_path_factory):
-    """``ended(name)``: a run after three steps and after it lost an actor; run, spied, seconds until it ended."""
+    """``ended(name)``: a run after three steps and after it lost an actor: run, spied, its process id, seconds."""
     done = {}
 
     def of(name):
@@ -90,7 +91,7 @@ def _start_and_lose(name, common, folder):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         if name not in LOST:
-            return run, spied, None
+            return run, spied, None, None
         [victim, *_] = [
             one
             for one in psutil.process_iter()
@@ -100,7 +101,7 @@ def _start_and_lose(name, common, folder):
         victim.kill()
         killed = time.monotonic()
         process.wait(timeout=240)
-        return run, spied, time.monotonic() - killed
+        return run, spied, victim.pid, time.monotonic() - killed
 
 
 def policy(run, common, version):
@@ -119,7 +120,7 @@ def log_probs(model, row):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_engine_has_the_actors_weights_after_each_sync(ended, name):
-    run, spied, _ = ended(name)
+    run, spied, *_ = ended(name)
     for step in range(1, STEPS + 1):
         actor = run.folder / f"checkpoints/global_step_{step}/actor/huggingface"
         compared, wrong = compare_weights(spied / f"{step}-engine.pt", actor)
@@ -130,7 +131,7 @@ def test_the_engine_has_the_actors_weights_after_each_sync(ended, name):
 @pytest.mark.parametrize("name", RUNS)
 def test_every_token_has_the_log_prob_that_it_was_sampled_with(ended, common, name):
     """That of a version that its row names; versions only ever rise along a row."""
-    run, spied, _ = ended(name)
+    run, spied, *_ = ended(name)
     policies = [policy(run, common, version) for version in range(STEPS)]
     spans, apart = 0, 0.0
     for step in range(1, STEPS + 1):
@@ -158,7 +159,7 @@ def test_every_token_has_the_log_prob_that_it_was_sampled_with(ended, common, na
 @pytest.mark.parametrize("name", RUNS)
 def test_old_log_probs_are_those_of_the_policy_that_the_step_began_with(ended, common, name):
     """Of its second update too, for which verl brings the old policy back."""
-    run, spied, _ = ended(name)
+    run, spied, *_ = ended(name)
     for step in range(1, STEPS + 1):
         model = policy(run, common, step - 1)
         for row in torch.load(spied / f"{step}-rows.pt", weights_only=False):
@@ -169,7 +170,7 @@ def test_old_log_probs_are_those_of_the_policy_that_the_step_began_with(ended, c
 
 @pytest.mark.parametrize("name", LOST)
 def test_exits_name_the_versions_from_their_thoughts_beginning_to_their_answers_end(ended, name):
-    _, spied, _ = ended(name)
+    _, spied, *_ = ended(name)
     for step in range(1, STEPS + 1):
         rows = torch.load(spied / f"{step}-rows.pt", weights_only=False)
         fulls = {row["key"].rsplit("_", 1)[0]: row for row in rows if row["tag"]["sgrpo"]["exit_position"] is None}
@@ -186,7 +187,7 @@ def test_exits_name_the_versions_from_their_thoughts_beginning_to_their_answers_
 
 @pytest.mark.parametrize("name", RUNS)
 def test_each_step_trains_and_is_measured(ended, name):
-    run, spied, _ = ended(name)
+    run, spied, *_ = ended(name)
     steps = run.steps()
     for step in range(1, STEPS + 1):
         assert steps[step]["actor/grad_norm"] > 0
@@ -205,6 +206,8 @@ def test_each_step_trains_and_is_measured(ended, name):
 
 @pytest.mark.parametrize("name", LOST)
 def test_a_run_that_loses_an_actor_ends_with_the_cause(ended, name):
-    run, _, seconds = ended(name)
-    assert f"class_name: {LOST[name]}" in run.log.read_text()
+    run, _, victim, seconds = ended(name)
+    log = run.log.read_text()
+    assert "ActorDiedError" in log
+    assert f"\tpid: {victim}\n" in log
     assert seconds < 120
