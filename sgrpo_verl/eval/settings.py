@@ -76,6 +76,13 @@ class Settings:
                 self.think_end in self.exit_prompt,
                 f"--exit-prompt {self.exit_prompt!r}: must contain --think-end {self.think_end!r}",
             ),
+        )
+        for right, message in (*checks, *(self._deer_checks() if self.method == "deer" else ())):
+            if not right:
+                raise UserError(message)
+
+    def _deer_checks(self) -> tuple[tuple[bool, str], ...]:
+        return (
             (
                 self.think_end in self.deer.closing,
                 f"--deer-closing {self.deer.closing!r}: must contain --think-end {self.think_end!r}",
@@ -84,6 +91,3 @@ class Settings:
             (self.deer.trial_tokens >= 1, f"--deer-trial-tokens {self.deer.trial_tokens}: must be at least 1"),
             (bool(self.deer.words), "--deer-words: at least one transition word is needed"),
         )
-        for right, message in checks:
-            if not right:
-                raise UserError(message)
