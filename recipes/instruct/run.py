@@ -19,6 +19,7 @@ from rich.console import Console
 
 from recipes import command, kept
 from recipes.ablation.variants import UNTRAINED, Variant
+from recipes.instruct import report
 from recipes.instruct.data import ALL_TRAINING, CHOICE_PROBLEMS, CHOICE_SAMPLES, TEST, TRAINING, choose, write_data
 from recipes.instruct.variants import ANSWER_TOKENS, VARIANTS, rows_of_a_prompt
 
@@ -72,6 +73,8 @@ def main(
             kept.trained([*ordered, *(settings or [])], folder, num_steps, console, **environment())
         if only is not Part.train and (folder / "model").is_dir():
             evaluate_trained(out, folder)
+    if only is not Part.train:
+        report.write(out, console)
 
 
 def on_cpu() -> bool:
@@ -128,8 +131,8 @@ def training_command(
         *(sys.executable, "-m", "verl.trainer.main_ppo", *(["+cpu=default"] if cpu else [])),
         *(*variant.overrides, "+instruct=gsm8k"),
         *rows_of_a_prompt(variant, cpu),
-        # Of the prefix cache, in tokens; vLLM's 128 on a CPU is longer than many prefixes here.
-        *(["+actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=16"] if cpu else []),
+        # Of the prefix cache, in tokens: the shortest that vLLM is quick with on a CPU, where it would take 128.
+        *(["+actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=32"] if cpu else []),
         f"data.train_files={data / f'{TRAINING}.parquet'}",
         f"data.val_files={data / f'{TEST}.parquet'}",
         f"data.seed={seed}",

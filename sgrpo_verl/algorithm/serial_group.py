@@ -52,7 +52,7 @@ def opens_answer(think_end: str) -> bool:
     So do ``\boxed{`` and ``<answer>``. Without them, the answer would be ``18}`` or ``18</answer>``, which is none.
     """
     brackets = any(think_end.count(opening) > think_end.count(closing) for opening, closing in ("{}", "[]", "()"))
-    return brackets or "<answer>" in think_end.partition("</answer>")[0]
+    return brackets or "<answer>" in think_end.rpartition("</answer>")[2]
 
 
 def encode(tokenizer: Any, text: str, tag: str) -> list[int]:

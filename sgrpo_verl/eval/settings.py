@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.deer import Deer
+from sgrpo_verl.settings.escapes import miswritten
 
 METHODS = ("vanilla", "exits", "budget", "truncate-like", "no-think", "deer")
 # The paper's five benchmarks, as `bash recipes/paper/data.sh` names them, and how many samples of each problem: so many
@@ -77,6 +78,9 @@ class Settings:
                 f"--exit-prompt {self.exit_prompt!r}: must contain --think-end {self.think_end!r}",
             ),
         )
+        for option in ("think_start", "think_end", "exit_prompt"):
+            if why := miswritten(text := getattr(self, option)):
+                raise UserError(f"--{option.replace('_', '-')} {text!r} {why}")
         for right, message in (*checks, *(self._deer_checks() if self.method == "deer" else ())):
             if not right:
                 raise UserError(message)
