@@ -125,21 +125,28 @@ def _run_eval(model: str, out: Path, run: Path, benchmark: str, temperature: int
 def training_command(
     variant: Variant, seed: int, num_steps: int, model: str, data: Path, folder: Path, dtype: str
 ) -> list[str]:
-    """Stock main_ppo with the recipe's config groups, this run's files, and the variant's overrides."""
+    """Stock main_ppo with the recipe's config groups, this run's files, and the variant's overrides.
+
+    Args:
+        dtype: on a CPU, of the engine and of what the actor computes; on a GPU both are verl's own, bfloat16.
+    """
     cpu = on_cpu()
+    on_a_cpu = (
+        f"actor_rollout_ref.rollout.dtype={dtype}",
+        f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
+        # Of the prefix cache, in tokens: the shortest that vLLM is quick with on a CPU, where it would take 128.
+        "+actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=32",
+    )
     return [
         *(sys.executable, "-m", "verl.trainer.main_ppo", *(["+cpu=default"] if cpu else [])),
         *(*variant.overrides, "+instruct=gsm8k"),
         *rows_of_a_prompt(variant, cpu),
-        # Of the prefix cache, in tokens: the shortest that vLLM is quick with on a CPU, where it would take 128.
-        *(["+actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=32"] if cpu else []),
+        *(on_a_cpu if cpu else ()),
         f"data.train_files={data / f'{TRAINING}.parquet'}",
         f"data.val_files={data / f'{TEST}.parquet'}",
         f"data.seed={seed}",
         f"actor_rollout_ref.model.path={model}",
         f"actor_rollout_ref.rollout.seed={seed}",
-        f"actor_rollout_ref.rollout.dtype={dtype}",
-        f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
         *kept.checkpoints_of(folder, num_steps, SAVE_EVERY),
     ]
 
