@@ -10,7 +10,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
-from sgrpo_verl.algorithm.serial_group import ThoughtFormat, closing_of, encode, eos_ids, in_pieces
+from sgrpo_verl.algorithm.serial_group import ThoughtFormat, encode, eos_ids, in_pieces
 from sgrpo_verl.correctness import ANSWER_ALONE
 from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.hooks.metrics import TAG, group_notes, row_notes
@@ -86,9 +86,8 @@ class SerialGroupWorker(_StockWorker):
                 self.settings.think_end,
                 len(self.form.think_end_ids),
             )
-        exit_prompt_ids = encode(self.tokenizer, self.settings.exit_prompt, self.settings.think_end)
-        self.closing_ids = closing_of(exit_prompt_ids, self.form)
-        check_room(len(exit_prompt_ids), self.settings.answer_length, self.rollout_config, context)
+        exit_prompt_length = len(encode(self.tokenizer, self.settings.exit_prompt, self.settings.think_end))
+        check_room(exit_prompt_length, self.settings.answer_length, self.rollout_config, context)
 
     async def _run_prompt(self, prompt: dict, sampling_params: dict, trajectory: dict, trace: bool = False) -> None:
         if not trajectory["validate"] and prompt["agent_name"] == SINGLE_TURN_AGENT:
@@ -145,9 +144,7 @@ class SerialGroupWorker(_StockWorker):
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
         """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``."""
-        judged = row.output.response_ids
-        if self.settings.score == "answer":
-            judged = row.answer_ids if row.exit_position is None else [*self.closing_ids, *row.answer_ids]
+        judged = row.own_answer_ids if self.settings.score == "answer" else row.output.response_ids
         # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
         judged = self.form.without_end(judged) or judged
         scored = row.output.model_copy(
