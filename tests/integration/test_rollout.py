@@ -404,15 +404,16 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
 
     loop = object.__new__(SerialGroupAgentLoop)
     loop.settings, loop.tokenizer, loop.server_manager = SGRPOConfig(answer_length=3), tokenizer, Talkative()
-    loop.exit_prompt_ids, loop.closing_length = [9], None
+    loop.exit_prompt_ids, loop.opening_ids, loop.closing_length = [8, 9], [9], None
     thought = Row([1, 2], [1, 1], [-0.1, -0.2], [], None)
     full = AgentLoopOutput(
         prompt_ids=[4], response_ids=[1, 2], response_mask=[1, 1], num_turns=2, metrics=AgentLoopMetrics()
     )
     loop.form = ThoughtFormat.of(tokenizer, "<think>", "</think>", frozenset([tokenizer.eos_token_id]))
     row = asyncio.run(loop._early_exit(full, thought, ThoughtSpan(0, 2, 2, closed=False), 1, {}, {}))
-    assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 9, 5, 6, 7], [5, 6, 7], True)
-    assert row.output.response_logprobs == [-0.1, 0.0, -0.5, -0.6, -0.7]
+    assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 8, 9, 5, 6, 7], [5, 6, 7], True)
+    assert row.output.response_logprobs == [-0.1, 0.0, 0.0, -0.5, -0.6, -0.7]
+    assert row.own_answer_ids == [9, 5, 6, 7]
 
 
 @pytest.mark.parametrize(("max_model_len", "positions", "room"), [(None, 512, 72), (200, 512, 40), (None, None, 72)])
