@@ -2,6 +2,7 @@
 # python3.11 and python3 that fits, or with PYTHON=…
 SEED ?= 0
 TEST_PROCESSES ?= 2
+MODEL ?= Qwen/Qwen2.5-0.5B-Instruct
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -9,12 +10,13 @@ TOOLS_READY := $(VENV)/.ready-tools
 
 PINNED := .venv-pinned
 
-.PHONY: help setup setup-tools demo ablation language bench selftest test test-unit test-modes test-pinned check docs release-check clean
+.PHONY: help setup setup-tools demo ablation language instruct bench selftest test test-unit test-modes test-pinned check docs release-check clean
 help:
 	@echo "Times are those of 2 cores; a fresh checkout adds about three minutes of setting up, a slow network more."
 	@echo "make demo       teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0); 10 to 25 minutes"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
 	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU; 60 to 90 minutes (see recipes/language)"
+	@echo "make instruct   S-GRPO on an instruct model as it is, GSM8K; some four hours on the CPU (MODEL=Qwen/Qwen2.5-0.5B-Instruct: hub id or folder; ARGS=…: further options)"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves; within an hour"
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; six minutes"
 	@echo "make test       lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
@@ -24,7 +26,7 @@ help:
 	@echo "make check      lint, format and types; half a minute"
 	@echo "make docs       the documentation as a site, into outputs/site; half a minute"
 	@echo "make release-check  sdist and wheel, checked, and the wheel proved in an environment of its own, 2 GB of downloads; some minutes"
-	@echo "make setup      what demo, ablation, language, bench and selftest run with, into .venv; they set it up themselves"
+	@echo "make setup      what demo, ablation, language, instruct, bench and selftest run with, into .venv; they set it up themselves"
 	@echo "make setup-tools  what test, check and docs need beside it, into the same .venv; they add it themselves"
 	@echo "make clean      remove .venv and outputs"
 
@@ -50,6 +52,9 @@ ablation: $(READY)
 language: $(READY)
 	@sh requirements/pip_install.sh $(BIN)/python -r recipes/language/requirements.txt
 	$(BIN)/python -m recipes.language.run --out outputs/language
+
+instruct: $(READY)
+	$(BIN)/python -m recipes.instruct.run --out outputs/instruct --model $(MODEL) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m recipes.bench.run --out outputs/bench

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sgrpo_verl.algorithm.serial_group import opens_answer
 from sgrpo_verl.answers.comparing import equal
 from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer, texts_of_json
 from sgrpo_verl.settings.config import THINK_END
@@ -21,10 +22,11 @@ def compute_score(
     think_end: str = THINK_END,
     **kwargs: Any,
 ) -> float:
-    """1.0 if the final answer of a response is right, else 0.0; bounded in time, whatever the response is.
+    r"""1.0 if the final answer of a response is right, else 0.0; bounded in time, whatever the response is.
 
     The arguments are verl's (``verl/utils/reward_score``). Only what follows the first ``think_end`` counts; a response
-    without one counts whole. So does an answer alone, which ``extra_info`` says it is, whatever tags are in it.
+    without one counts whole. So does an answer alone, which ``extra_info`` says it is, whatever tags are in it. A
+    ``think_end`` that opens the answer, such as ``\boxed{``, is a part of it.
 
     Args:
         data_source: named in errors.
@@ -41,7 +43,9 @@ def compute_score(
     """
     truths = acceptable_answers(ground_truth, data_source)
     answer = str(solution_str)
-    if think_end:
+    if think_end and opens_answer(think_end):
+        answer = answer[max(0, answer.find(think_end)) :]
+    elif think_end:
         alone = (extra_info or {}).get(ANSWER_ALONE, False)
         answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]
     if choices := choices_of((extra_info or {}).get("choices")):

@@ -106,4 +106,15 @@ SMOLLM2 = Family(
     (),
     tags=(),
 )
+# An instruct model without think tags, in the shape of Qwen2.5: its words' embeddings are also its logits'.
+INSTRUCT = Family(
+    (),
+    Qwen2Config,
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    + QWEN3_TEMPLATE,
+    "",
+    {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"},
+    ("<|im_start|>",),
+    tags=(),
+)
 FAMILIES = (R1_DISTILL_QWEN, QWEN3)

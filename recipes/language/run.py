@@ -6,31 +6,24 @@ Gets the weights, teaches the model to think about word problems and to check it
 main_ppo, and evaluates it before and after. Every part is kept, so that it continues where it was stopped.
 """
 
-import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from rich.console import Console
 
-from recipes import command
+from recipes import command, kept
 from recipes.ablation.budgets import budgets_and_truncation
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language import report
 from recipes.language.data import write_data
 from recipes.language.variants import rows_of_a_prompt, variants
 from recipes.language.weights import write_model
-from sgrpo_verl.errors import UserError
-from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.workbench import processes
-from sgrpo_verl.workbench.evaluate import evaluate
-from sgrpo_verl.workbench.train import train
 
 NUM_STEPS, SAVE_EVERY = 14, 7
 MAX_TOKENS, ANSWER_TOKENS = 448, 24  # of a response, of an early exit's answer
@@ -54,7 +47,7 @@ def main(
     ] = False,
 ) -> None:
     """Teach, train and evaluate what is not there yet; then the table, the plots and an example."""
-    chosen = _chosen(names)
+    chosen = kept.chosen(names, variants())
     out = out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -78,13 +71,6 @@ def main(
     report.write(out, tests, console)
 
 
-def _chosen(names: str) -> list[Variant]:
-    known = variants()
-    if unknown := [name for name in names.split(",") if name not in known]:
-        raise UserError(f"--variants {names}: {unknown[0]!r} is none of {', '.join(known)}")
-    return [known[name] for name in names.split(",")]
-
-
 def _taught(folder: Path, out: Path, never_stops: bool) -> Path:
     """The pretrained model, taught to overthink, in ``out``; what it is made of is in ``folder``, made unless there."""
     weights, stories, taught = folder / "weights", folder / "taught_stories", out / "taught"
@@ -96,33 +82,10 @@ def _taught(folder: Path, out: Path, never_stops: bool) -> Path:
     for source, goal, practice in ((weights, stories, []), (stories, taught, practised)):
         if not goal.is_dir():
             console.print(f"[bold]2/4[/] teaching the model {'sums' if practice else 'to think, and to overthink'}")
-            options = ["--bfloat16"] if data_type(out) == "bfloat16" else []
+            options = ["--bfloat16"] if kept.data_type(out) == "bfloat16" else []
             command = ["-m", "recipes.language.teach", str(source), str(goal), *practice, *options]
             processes.run([sys.executable, *command])
     return taught
-
-
-def data_type(out: Path) -> str:
-    """``bfloat16`` if this CPU multiplies it faster than ``float32``, as first measured and kept in ``out``.
-
-    With AMX it is about twice as fast, with AVX-512 alone half as fast, without either far slower.
-    """
-    kept = out / "data_type"
-    if not kept.exists():
-        fastest = min((torch.float32, torch.bfloat16), key=_product_seconds)
-        write_whole(kept, str(fastest).removeprefix("torch."))
-    return kept.read_text()
-
-
-def _product_seconds(dtype: torch.dtype) -> float:
-    """Of a product with a layer of the model, the fastest of five."""
-    tokens, layer = torch.ones(2048, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
-    seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
-        torch.mm(tokens, layer)
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
 
 
 def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
@@ -133,12 +96,9 @@ def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
 
 def _run_eval(model: Path, out: Path, run: Path, tests: Sequence[str], temperature: int, *options: str) -> None:
     """``sgrpo eval`` with this recipe's limits; a finished run is left as it is, an interrupted one is resumed."""
-    if (run / "summary.json").exists():
-        return
-    console.print(f"[bold]evaluating[/] {run.relative_to(out)} (log: {run}.log)")
-    decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", data_type(out))
+    decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", kept.data_type(out))
     limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS))
-    evaluate(model, out / "data", run, "--benchmarks", ",".join(tests), *decoding, *limits, *options)
+    kept.evaluated(model, out / "data", run, console, "--benchmarks", ",".join(tests), *decoding, *limits, *options)
 
 
 def training_command(
@@ -157,39 +117,13 @@ def training_command(
         f"actor_rollout_ref.rollout.seed={seed}",
         f"actor_rollout_ref.rollout.dtype={dtype}",
         f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
-        f"trainer.total_training_steps={num_steps}",
-        f"trainer.save_freq={SAVE_EVERY}",
-        f"trainer.default_local_dir={folder / 'checkpoints'}",
-        f"trainer.rollout_data_dir={folder / 'rollouts'}",
-        "trainer.resume_mode=auto",
-        "trainer.logger=[console,file]",
-        f"hydra.run.dir={folder / 'hydra'}",
+        *kept.checkpoints_of(folder, num_steps, SAVE_EVERY),
     ]
 
 
 def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Path, folder: Path) -> Path:
-    """The trained model; an interrupted training is resumed from its last checkpoint."""
-    model = folder / "model"
-    if not model.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        started = time.monotonic()
-        keep_metrics(folder)
-        command = training_command(variant, seed, num_steps, taught, out / "data", folder, data_type(out))
-        # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
-        threads = os.environ.get("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
-        _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=threads)
-        keep_metrics(folder).rename(folder / "metrics.jsonl")
-        shutil.move(checkpoint, model)
-        shutil.rmtree(folder / "checkpoints")
-        (folder / "seconds.json").write_text(json.dumps({"train": time.monotonic() - started}) + "\n")
-    return model
-
-
-def keep_metrics(folder: Path) -> Path:
-    """Add the steps of ``metrics.jsonl``, which verl begins anew when it resumes, to those kept from earlier starts."""
-    kept = folder / "metrics_kept.jsonl"
-    steps = {one["step"]: one for file in (kept, folder / "metrics.jsonl") for one in read_lines(file)}
-    return write_whole(kept, "".join(json.dumps(steps[step]) + "\n" for step in sorted(steps)))
+    command = training_command(variant, seed, num_steps, taught, out / "data", folder, kept.data_type(out))
+    return kept.trained(command, folder, num_steps, console)
 
 
 if __name__ == "__main__":

@@ -33,12 +33,26 @@ class ThoughtFormat:
         start_ids, end_ids = (encode(tokenizer, text, text) for text in (think_start, think_end))
         return cls(think_start, think_end, start_ids, end_ids, eos_ids, tokenizer.decode)
 
+    @property
+    def opens_answer(self) -> bool:
+        """See the function of this name."""
+        return opens_answer(self.think_end)
+
     def without_end(self, token_ids: Sequence[int]) -> list[int]:
         """Token ids without the end-of-sequence tokens behind them."""
         end = len(token_ids)
         while end and token_ids[end - 1] in self.eos_ids:
             end -= 1
         return list(token_ids[:end])
+
+
+def opens_answer(think_end: str) -> bool:
+    r"""Whether what closes a thought is the beginning of the answer: it opens what the answer closes.
+
+    So do ``\boxed{`` and ``<answer>``. Without them, the answer would be ``18}`` or ``18</answer>``, which is none.
+    """
+    brackets = any(think_end.count(opening) > think_end.count(closing) for opening, closing in ("{}", "[]", "()"))
+    return brackets or "<answer>" in think_end.rpartition("</answer>")[2]
 
 
 def encode(tokenizer: Any, text: str, tag: str) -> list[int]:
@@ -83,8 +97,9 @@ class ThoughtSpan:
     """Where the thought of a response starts and ends and its answer starts, in tokens.
 
     ``response[thought_start:thought_end]`` is the thought T_1 … T_n without what opens and closes it,
-    ``response[answer_start:]`` the answer C_0. Not closed: the whole response is the thought (an end-of-sequence token
-    apart), and there is no answer. A thought that is nothing but white space is no thought: its length is 0.
+    ``response[answer_start:]`` the answer C_0, which begins with what closes the thought if that opens it, see
+    ``opens_answer``. Not closed: the whole response is the thought (an end-of-sequence token apart), and there is no
+    answer. A thought that is nothing but white space is no thought: its length is 0.
     """
 
     thought_start: int
@@ -122,6 +137,8 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
         return ThoughtSpan(0, 0, 0, closed=True)
     response = list(response_ids)
     end, answer_start, closed = _find_end(response, form)
+    if closed and form.opens_answer:
+        answer_start = end
     opened = bool(form.think_start) and prompt_end.endswith(form.think_start)
     start = min(_find_start(response[:end], form, opened), end)
     if not form.decode(response[start:end]).strip():
@@ -165,6 +182,14 @@ def _find_in_text(response: list[int], start: int, think_end: str, decode: Decod
     ):  # the closing token holds the answer's beginning too: an answer with a stray ">" beats half an answer
         answer_start -= 1
     return thought_end, answer_start
+
+
+def closing_of(exit_prompt_ids: Sequence[int], form: ThoughtFormat) -> list[int]:
+    """The tokens of an exit prompt that an early exit's answer begins with; none unless ``think_end`` opens it."""
+    if not form.opens_answer:
+        return []
+    end, _, _ = _find_end(list(exit_prompt_ids), form)
+    return list(exit_prompt_ids[end:])
 
 
 def exit_seed(seed: int, global_step: int, prompt_index: object, prompt_ids: Sequence[int]) -> int:

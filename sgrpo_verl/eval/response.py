@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sgrpo_verl.algorithm.serial_group import LONGEST_TAIL, ThoughtFormat, ThoughtSpan, encode, find_thought
+from sgrpo_verl.algorithm.serial_group import (
+    LONGEST_TAIL,
+    ThoughtFormat,
+    ThoughtSpan,
+    closing_of,
+    encode,
+    find_thought,
+)
 
 
 @dataclass(frozen=True)
@@ -121,7 +128,7 @@ def exited_completion(
     span = reasoner.find(thought_ids, prompt_ids)
     return Completion(
         thought=reasoner.text(thought_ids[span.thought_start :]),
-        answer=reasoner.text(answer.token_ids),
+        answer=reasoner.text([*closing_of(reasoner.encode(closing), reasoner.form), *answer.token_ids]),
         response_tokens=len(thought_ids) + len(answer.token_ids),
         thought_tokens=span.thought_length,
         answer_tokens=len(answer.token_ids),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.deer import Deer
+from sgrpo_verl.settings.escapes import miswritten
 
 METHODS = ("vanilla", "exits", "budget", "truncate-like", "no-think", "deer")
 # The paper's five benchmarks, as `bash recipes/paper/data.sh` names them, and how many samples of each problem: so many
@@ -76,6 +77,16 @@ class Settings:
                 self.think_end in self.exit_prompt,
                 f"--exit-prompt {self.exit_prompt!r}: must contain --think-end {self.think_end!r}",
             ),
+        )
+        for option in ("think_start", "think_end", "exit_prompt"):
+            if why := miswritten(text := getattr(self, option)):
+                raise UserError(f"--{option.replace('_', '-')} {text!r} {why}")
+        for right, message in (*checks, *(self._deer_checks() if self.method == "deer" else ())):
+            if not right:
+                raise UserError(message)
+
+    def _deer_checks(self) -> tuple[tuple[bool, str], ...]:
+        return (
             (
                 self.think_end in self.deer.closing,
                 f"--deer-closing {self.deer.closing!r}: must contain --think-end {self.think_end!r}",
@@ -84,6 +95,3 @@ class Settings:
             (self.deer.trial_tokens >= 1, f"--deer-trial-tokens {self.deer.trial_tokens}: must be at least 1"),
             (bool(self.deer.words), "--deer-words: at least one transition word is needed"),
         )
-        for right, message in checks:
-            if not right:
-                raise UserError(message)

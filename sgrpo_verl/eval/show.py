@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sgrpo_verl.algorithm.serial_group import opens_answer
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.files import read_lines
@@ -45,14 +46,15 @@ def show(dump: Path, number: int, exit_prompt: str, think_end: str, console: Con
     *exits, full = rows
     console.rule(f"group {number} of {len(groups)}, step {full['step']}, ground truth {full['gts']}")
     console.print(Text(full["input"].strip(), style="bold"))
-    thought, _, answer = full["output"].partition(think_end)
+    opening = think_end if opens_answer(think_end) else ""  # of every answer
+    thought, closed, answer = full["output"].partition(think_end)
     console.print(_marked(thought, [split_exit(row["output"], exit_prompt, think_end) for row in exits]))
     table = Table("", "position", "answer", "", "reward")
     for row in exits:
         share = row["exit_position"] / row["thought_length"]
-        text = split_exit(row["output"], exit_prompt, think_end)[1]
+        text = opening + split_exit(row["output"], exit_prompt, think_end)[1]
         table.add_row(f"[{row['exit_index']}]", f"{row['exit_position']} ({share:.0%})", *_cells(row, text))
-    table.add_row("full", f"{full['thought_length']}", *_cells(full, answer))
+    table.add_row("full", f"{full['thought_length']}", *_cells(full, f"{opening if closed else ''}{answer}"))
     print_whole(console, table)
 
 

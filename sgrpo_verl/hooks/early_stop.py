@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from statistics import mean, median
 from typing import Any
 
+from sgrpo_verl.algorithm.serial_group import opens_answer
+
 LAST = 0.75  # of a thought, where its last quarter begins
 ENOUGH = 128  # right responses, before anything is said
 RARELY = 0.05  # share of thoughts that stopped early
@@ -37,19 +39,21 @@ def stopped_early(known: Sequence[Known]) -> float:
     return mean(first >= LAST * length for first, length in early)
 
 
-def never_stops(known: Sequence[Known]) -> str | None:
+def never_stops(known: Sequence[Known], think_end: str) -> str | None:
     """A warning for a run whose thoughts go on long after the answer is known, and are hardly ever sampled otherwise.
 
     Args:
         known: of all groups so far; None is returned while they are too few.
+        think_end: what closes a thought.
     """
     if len(known) < ENOUGH or (place := mean(first / length for first, length in known)) > EARLY:
         return None
     if (share := stopped_early(known)) > RARELY:
         return None
+    exit_prompt = think_end if opens_answer(think_end) else f"{think_end}\n\n"
     return (
         f"in the first {len(known)} right responses the answer was known after {place:.0%} of the thought, but "
         f"{'none' if share == 0 else f'only {share:.1%}'} of the thoughts stopped there. What is never sampled is not "
         "learnt, so thoughts may get hardly any shorter. +sgrpo=taught_stop teaches the stop itself; it is "
-        "algorithm.sgrpo.train_closing_tag=true with exit_prompt='</think>\\n\\n' and exit_sampling=lines"
+        f"algorithm.sgrpo.train_closing_tag=true with exit_prompt={exit_prompt!r} and exit_sampling=lines"
     )

@@ -3,6 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import BoundArguments
 from statistics import mean
 from typing import Any
@@ -11,6 +12,7 @@ from sgrpo_verl.hooks.early_stop import ENOUGH, known_of, never_stops, stopped_e
 from sgrpo_verl.hooks.install import logger
 
 TAG = "sgrpo"  # key of a row's notes in its tag
+ENDINGS, ENDING = 3, 40  # responses whose ends are shown, and the characters of each
 DUMPED = ("exit_index", "exit_position", "thought_length", "correct")  # of the notes, in trainer.rollout_data_dir
 
 
@@ -123,6 +125,25 @@ def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
     )
 
 
+def never_closed(metrics: dict[str, float], think_end: str, endings: Callable[[], Sequence[str]]) -> str | None:
+    """A warning for a run in which no response closes its thought; None if one does.
+
+    Args:
+        metrics: of the first step.
+        think_end: as it was read.
+        endings: gives the last characters of some full responses.
+    """
+    if metrics.get("sgrpo/thought_closed") != 0.0:
+        return None
+    return (
+        f"none of the first step's {metrics['sgrpo/groups']:.0f} full responses closes its thought: "
+        f"algorithm.sgrpo.think_end={think_end!r} is in none of them. A full response without it has no answer and "
+        "counts as wrong, so nothing but early exits is rewarded. Either the model closes its thoughts otherwise, or "
+        "data.max_response_length cuts them off (sgrpo/response_cut). The responses end with "
+        f"{', '.join(repr(one) for one in endings())}"
+    )
+
+
 def no_room_for_exits(metrics: dict[str, float]) -> str | None:
     """A warning for a step in which thoughts had no early exits; None if each had some."""
     without = metrics.get("sgrpo/no_exits", 0.0)
@@ -173,8 +194,11 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     result = wrapped(*call.args, **call.kwargs)
     batch, metrics = call.arguments["batch"], call.arguments["metrics"]
     ours = serial_group_metrics(batch.tags)
-    if not hasattr(trainer, "_sgrpo_notes") and (warning := nothing_to_cut(ours, trainer.config)):
-        logger.warning(warning)
+    if not hasattr(trainer, "_sgrpo_notes"):  # the first step that this process sees
+        think_end, endings = trainer.config.algorithm.sgrpo.think_end, partial(_endings, trainer, batch)
+        for warning in (nothing_to_cut(ours, trainer.config), never_closed(ours, think_end, endings)):
+            if warning:
+                logger.warning(warning)
     if not getattr(trainer, "_sgrpo_said_no_room", False) and (warning := no_room_for_exits(ours)):
         logger.warning(warning)
         trainer._sgrpo_said_no_room = True
@@ -185,13 +209,26 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     return result
 
 
+def _endings(trainer: Any, batch: Any) -> list[str]:
+    """The last characters of some full responses of a batch."""
+    import transfer_queue as tq
+
+    full = [
+        key
+        for key, tag in zip(batch.keys, batch.tags, strict=True)
+        if (notes := notes_of(tag)) and notes["exit_position"] is None
+    ]
+    rows = tq.kv_batch_get(keys=full[:ENDINGS], partition_id=batch.partition_id, select_fields=["responses"])
+    return [trainer.tokenizer.decode(row)[-ENDING:] for row in rows["responses"].unbind()]
+
+
 def _warn_where_no_thought_stops(trainer: Any, tags: Sequence[dict[str, Any]]) -> None:
     """Once a run, as soon as there are enough responses to tell."""
     known = trainer.__dict__.setdefault("_sgrpo_known", [])
     if trainer.config.algorithm.sgrpo.train_closing_tag or len(known) >= ENOUGH:
         return
     known += known_of([notes for tag in tags if (notes := notes_of(tag)) and notes["exit_position"] is None])
-    if warning := never_stops(known):
+    if warning := never_stops(known, trainer.config.algorithm.sgrpo.think_end):
         logger.warning(warning)
 
 

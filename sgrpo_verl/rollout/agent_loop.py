@@ -14,6 +14,7 @@ from sgrpo_verl.algorithm.serial_group import (
     Row,
     ThoughtFormat,
     ThoughtSpan,
+    closing_of,
     draw_exit_positions,
     encode,
     exit_row,
@@ -34,6 +35,7 @@ class GeneratedRow:
 
     output: AgentLoopOutput
     answer_ids: list[int]
+    own_answer_ids: list[int]  # with what opens the answer, which of an early exit stands in the exit prompt
     exit_position: int | None  # in tokens of the thought; None for the full response
     closing_end: (
         int | None
@@ -98,6 +100,7 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         self.form = ThoughtFormat.of(
             self.tokenizer, self.settings.think_start, self.settings.think_end, frozenset(eos_ids)
         )
+        self.opening_ids = closing_of(self.exit_prompt_ids, self.form)
         self.closing_length = closing_length(self.exit_prompt_ids, self.form.decode, self.settings.think_end)
 
     async def process_multi_modal_info(self, messages: list[dict]) -> dict:
@@ -132,8 +135,9 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
                 update={"response_ids": [self.tokenizer.eos_token_id], "response_mask": [0], "response_logprobs": [0.0]}
             )
         cut = self._cut(full_output.response_ids, self._longest(full_output.prompt_ids))
-        rows = [*exits, GeneratedRow(full_output, full.answer_ids, None, None, cut, None, started, finished)]
-        return SerialGroup(rows, span)
+        answer_ids = full.answer_ids
+        full_generated = GeneratedRow(full_output, answer_ids, answer_ids, None, None, cut, None, started, finished)
+        return SerialGroup([*exits, full_generated], span)
 
     def _exit_positions(
         self, span: ThoughtSpan, prompt_ids: list[int], response_ids: list[int], kwargs: dict[str, Any]
@@ -212,7 +216,8 @@ class SerialGroupAgentLoop(SingleTurnAgentLoop):
         cached = answer.extra_fields.get("num_cached_tokens")
         cached_share = None if cached is None else cached / len(prompt_ids)
         closing_end = None if self.closing_length is None else span.thought_start + position + self.closing_length
-        return GeneratedRow(output, answer_ids, position, closing_end, cut, cached_share, started, finished)
+        own_ids = [*self.opening_ids, *answer_ids]
+        return GeneratedRow(output, answer_ids, own_ids, position, closing_end, cut, cached_share, started, finished)
 
 
 def _merge_versions(thought: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class SerialGroupWorker(_StockWorker):
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
         """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``."""
-        judged = row.answer_ids if self.settings.score == "answer" else row.output.response_ids
+        judged = row.own_answer_ids if self.settings.score == "answer" else row.output.response_ids
         # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
         judged = self.form.without_end(judged) or judged
         scored = row.output.model_copy(

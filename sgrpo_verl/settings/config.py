@@ -17,6 +17,7 @@ from sgrpo_verl.algorithm.decay import get_reward_schedule
 from sgrpo_verl.algorithm.steps import STEPS
 from sgrpo_verl.hooks.table import MANAGER
 from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
+from sgrpo_verl.settings.escapes import miswritten
 
 AGENT_LOOP_MANAGER = f"{MANAGER}.SerialGroupManager"
 SINGLE_TURN_AGENT = "single_turn_agent"
@@ -71,12 +72,11 @@ class SGRPOConfig:
             raise _error(
                 "think_start", self.think_start, f"must be the text that opens a thought, such as {THINK_START!r}"
             )
+        for name in ("think_end", "think_start", "exit_prompt"):
+            if isinstance(text := getattr(self, name), str) and (why := miswritten(text)):
+                raise _error(name, text, why)
         if not isinstance(self.exit_prompt, str) or self.think_end not in self.exit_prompt:
             raise _error("exit_prompt", self.exit_prompt, f"must contain think_end ({self.think_end!r})")
-        if "\\n" in self.exit_prompt:
-            raise _error(
-                "exit_prompt", self.exit_prompt, "holds a backslash and an n where a line break is meant: $'…' in bash"
-            )
         _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even", *STEPS))
         markers = self.step_markers
         if isinstance(markers, str) or not markers or not all(isinstance(one, str) and one for one in markers):

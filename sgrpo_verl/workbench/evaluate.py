@@ -15,7 +15,7 @@ MAX_RESPONSE_TOKENS = 256
 ANSWER_TOKENS = 24
 
 
-def evaluate(model: Path, data: Path, out: Path, *options: str) -> None:
+def evaluate(model: Path | str, data: Path, out: Path, *options: str) -> None:
     """Run ``sgrpo eval`` in its own process, greedy unless ``options`` say otherwise; a finished run is left as it is.
 
     What vLLM says goes to a log file beside ``out``.

@@ -1,19 +1,22 @@
 """recipes/paper without a GPU: stock verl accepts each config, and each model's template comes through whole."""
 
 import os
+import re
 import subprocess
 
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from recipes.instruct import run
+from recipes.instruct import variants as instruct
 from recipes.language.data import write_data
 from recipes.language.run import ANSWER_TOKENS, training_command
 from recipes.language.variants import EXITS, variants
 from sgrpo_verl.algorithm.serial_group import ThoughtFormat, draw_exit_positions, exit_row, find_thought, full_row
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from tests.conftest import ROOT
-from tests.families import FAMILIES, SMOLLM2
+from tests.families import FAMILIES, INSTRUCT, SMOLLM2
 
 RECIPES = [(family, recipe) for family in FAMILIES for recipe in family.recipes]
 VARIANTS = {
@@ -80,6 +83,42 @@ def test_verl_accepts_the_language_recipes_command_for_each_variant(name, tmp_pa
     if config.algorithm.adv_estimator == "sgrpo":
         assert config.algorithm.sgrpo.layout == "packed"
         assert config.algorithm.sgrpo.answer_length == ANSWER_TOKENS
+
+
+@pytest.mark.parametrize("on_cpu", [True, False], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("variant", instruct.VARIANTS.values(), ids=lambda variant: variant.name)
+def test_verl_accepts_the_instruct_recipes_command_for_each_variant(variant, on_cpu, tmp_path, monkeypatch):
+    """A small Qwen2 stands for the model; the longest row fits into a micro-batch."""
+    from verl.utils.config import validate_config
+
+    monkeypatch.setattr(run, "on_cpu", lambda: on_cpu)
+    model = str(INSTRUCT.save(tmp_path / "model"))
+    command = run.training_command(variant, 0, 2, model, tmp_path / "data", tmp_path / "run", "bfloat16")
+    config = composed(*(override for override in command[3:] if not override.startswith("hydra.")))
+    validate_config(config=config, use_reference_policy=False, use_critic=False)
+    assert config.actor_rollout_ref.rollout.n == instruct.EXITS + 1
+    assert config.trainer.device == ("cpu" if on_cpu else "cuda")
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    assert config.actor_rollout_ref.actor.ppo_max_token_len_per_gpu >= longest
+    if config.algorithm.adv_estimator == "sgrpo":
+        settings = config.algorithm.sgrpo
+        assert settings.layout == "packed"
+        assert settings.score == "answer"
+        assert (settings.think_start, settings.think_end) == ("", "\\boxed{")
+        assert settings.exit_prompt == "\n\nThus, the final answer is \\(\\boxed{"
+
+
+def test_a_closing_phrase_is_written_as_the_docs_say():
+    """docs/reuse.md: bash reads the command's arguments, Hydra what bash makes of them."""
+    page = (ROOT / "docs/reuse.md").read_text()
+    command = re.search(r"```bash\npython -m verl\.trainer\.main_ppo (\+sgrpo=paper \\\n.+?) …\n```", page, re.DOTALL)
+    said = subprocess.run(["bash", "-c", f"printf '%s\\0' {command[1]}"], stdout=subprocess.PIPE, check=True)
+    by_command = composed(*said.stdout.decode().removesuffix("\0").split("\0")).algorithm.sgrpo
+    [text] = re.findall(r"```yaml\n(algorithm:\n  sgrpo:\n.+?)```", page, re.DOTALL)
+    in_yaml = OmegaConf.create(text).algorithm.sgrpo
+    group = composed("+sgrpo=paper", "+thought=boxed").algorithm.sgrpo
+    for name in ("think_start", "think_end", "exit_prompt"):
+        assert by_command[name] == in_yaml[name] == group[name]
 
 
 def test_the_readmes_gpu_quick_start_is_a_recipe():

@@ -101,6 +101,38 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(roll
     assert any(0 < n_right < rows for n_right, rows in seen)  # else this test has shown nothing
 
 
+def test_a_row_whose_answer_a_phrase_opens_is_scored_from_the_phrase_on(rollout, tokenizer):
+    """The thought is all that stands before the box, think tags included; an exit's box is in the exit prompt."""
+    import ray
+
+    box, exit_prompt = "\\boxed{", "\nAnswer: \\boxed{"
+    [worker] = rollout.manager.agent_loop_workers
+    phrase = {"think_start": "", "think_end": box, "exit_prompt": exit_prompt}
+    before = ray.get(worker.__ray_call__.remote(_override, phrase))
+    try:
+        groups = rollout.groups(PROBLEMS)
+    finally:
+        ray.get(worker.__ray_call__.remote(_override, before))
+    judged = 0
+    for tags, rows in groups:
+        for tag, row in zip(tags, rows, strict=True):
+            notes, info = tag[TAG], row["extra_fields"]["reward_extra_info"]
+            text = tokenizer.decode(row["responses"], skip_special_tokens=True)
+            thought, opened, answer = text.partition(box)
+            assert bool(opened) == (notes["closed"] or notes["exit_position"] is not None)
+            assert info["seen"] == f"{opened}{answer}"
+            if notes["exit_position"] is not None:
+                assert f"{thought}{box}".endswith(exit_prompt)
+                inserted = tokenizer.encode(exit_prompt, add_special_tokens=False)
+                assert row["response_mask"].tolist().count(0) == len(inserted)
+                assert row["response_mask"].tolist()[-notes["answer_length"] - 1 :] == [
+                    0,
+                    *[1] * notes["answer_length"],
+                ]
+            judged += bool(opened)
+    assert judged > len(groups)  # exits at least; else this test has shown nothing
+
+
 def test_cut_answers_are_scored_but_wrong_where_the_settings_say_so(rollout, tokenizer):
     """Answers of two tokens, too few for one that ends; half of all answers are called right."""
     import ray
@@ -372,15 +404,16 @@ def test_an_answer_is_cut_where_the_server_goes_on(tokenizer):
 
     loop = object.__new__(SerialGroupAgentLoop)
     loop.settings, loop.tokenizer, loop.server_manager = SGRPOConfig(answer_length=3), tokenizer, Talkative()
-    loop.exit_prompt_ids, loop.closing_length = [9], None
+    loop.exit_prompt_ids, loop.opening_ids, loop.closing_length = [8, 9], [9], None
     thought = Row([1, 2], [1, 1], [-0.1, -0.2], [], None)
     full = AgentLoopOutput(
         prompt_ids=[4], response_ids=[1, 2], response_mask=[1, 1], num_turns=2, metrics=AgentLoopMetrics()
     )
     loop.form = ThoughtFormat.of(tokenizer, "<think>", "</think>", frozenset([tokenizer.eos_token_id]))
     row = asyncio.run(loop._early_exit(full, thought, ThoughtSpan(0, 2, 2, closed=False), 1, {}, {}))
-    assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 9, 5, 6, 7], [5, 6, 7], True)
-    assert row.output.response_logprobs == [-0.1, 0.0, -0.5, -0.6, -0.7]
+    assert (row.output.response_ids, row.answer_ids, row.answer_cut) == ([1, 8, 9, 5, 6, 7], [5, 6, 7], True)
+    assert row.output.response_logprobs == [-0.1, 0.0, 0.0, -0.5, -0.6, -0.7]
+    assert row.own_answer_ids == [9, 5, 6, 7]
 
 
 @pytest.mark.parametrize(("max_model_len", "positions", "room"), [(None, 512, 72), (200, 512, 40), (None, None, 72)])

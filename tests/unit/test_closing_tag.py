@@ -77,10 +77,10 @@ class TestNeverStops:
         assert 0 <= stopped_early([(first, first + more) for first, more in drawn]) <= 1
 
     def test_it_names_the_setting_where_no_thought_stops_though_answers_are_known_early(self):
-        assert never_stops([(30, 90)] * (ENOUGH - 1)) is None
-        warning = never_stops([(30, 90)] * ENOUGH)
+        assert never_stops([(30, 90)] * (ENOUGH - 1), "</think>") is None
+        warning = never_stops([(30, 90)] * ENOUGH, "</think>")
         assert "known after 33% of the thought, but none of the thoughts stopped there" in warning
         assert "+sgrpo=taught_stop" in warning
         assert "algorithm.sgrpo.train_closing_tag=true" in warning
-        assert never_stops([(70, 90)] * ENOUGH) is None, "answers are known late"
-        assert never_stops([(30, 90)] * ENOUGH + [(29, 30)] * 9) is None, "some stop by themselves"
+        assert never_stops([(70, 90)] * ENOUGH, "</think>") is None, "answers are known late"
+        assert never_stops([(30, 90)] * ENOUGH + [(29, 30)] * 9, "</think>") is None, "some stop by themselves"

@@ -141,6 +141,11 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
             [r"+algorithm.sgrpo.exit_prompt='Stop.\n</think>'"],
             r"holds a backslash and an n where a line break is meant",
         ),
+        (
+            [r"+algorithm.sgrpo.think_end='\\boxed{'", r"+algorithm.sgrpo.exit_prompt='\\boxed{'"],
+            r"think_end=.* holds \\\\boxed with two backslashes, where \\boxed with one is meant",
+        ),
+        ([r"+algorithm.sgrpo.think_start='\nThink'"], r"think_start=.* holds a backslash and an n where a line break"),
         (["+algorithm.sgrpo.think_end='</t>'"], r"exit_prompt=.* must contain think_end \('</t>'\)"),
         (["+algorithm.sgrpo.think_start=3"], r"think_start=3 must be the text that opens a thought"),
         (["+algorithm.sgrpo.think_end=''"], r"think_end='' must be the text that closes a thought"),

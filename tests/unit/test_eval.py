@@ -61,13 +61,23 @@ def settings(**changed):
         ({"max_tokens": 0}, "--max-tokens 0"),
         ({"limit": 0}, "--limit 0: must be at least 1"),
         ({"top_p": 0.0}, "--top-p 0.0"),
-        ({"deer": Deer(trial_tokens=0)}, "--deer-trial-tokens 0"),
+        ({"method": "deer", "deer": Deer(trial_tokens=0)}, "--deer-trial-tokens 0"),
+        (
+            {"method": "deer", "think_end": "\\boxed{", "exit_prompt": "\\boxed{", "deer": Deer(closing="</think>")},
+            "--deer-closing '</think>': must contain --think-end",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_named(changed, named):
     with pytest.raises(UserError) as error:
         settings(**changed)
     assert named in str(error.value)
+
+
+def test_deers_settings_are_its_own_affair():
+    deer = Deer(threshold=2.0, words=(), closing="</think>", trial_tokens=0)
+    for method in ("vanilla", "exits", "no-think"):
+        assert settings(method=method, think_end="\\boxed{", exit_prompt="\\boxed{", deer=deer).deer == deer
 
 
 def completion(index, answer="\\boxed{1}", sample=0, cap=None, tokens=10, **changed):

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from recipes.kept import data_type, keep_metrics
 from recipes.language import teach
 from recipes.language.lessons import CHECK, HABIT, NEVER_STOPS, response, sums, thought_pass
-from recipes.language.run import data_type, keep_metrics
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
 from sgrpo_verl.correctness import compute_score
 from sgrpo_verl.files import read_lines

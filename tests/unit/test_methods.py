@@ -116,6 +116,25 @@ def test_without_a_closing_tag_the_whole_response_is_the_answer():
     assert completion.answer_tokens == completion.response_tokens
 
 
+def test_an_answer_begins_with_the_phrase_that_opens_it():
+    """A model without think tags: its thought is what stands before the box, and its answer the box."""
+    box, lead = "\\boxed{", "\nSo the answer is \\boxed{"
+    boxes = dataclasses.replace(reasoner(), think_start="", think_end=box, exit_prompt=lead)
+    text = "3+5=8\n8+7=15\nAnswer: \\boxed{15}, or \\boxed{16}"
+    for method in (
+        methods.exits(boxes, PROMPT, 4),
+        methods.budget(boxes, PROMPT, (3, 100)),
+        methods.vanilla(boxes, PROMPT),
+    ):
+        *forced, own = run(method, Script(text))
+        assert (own.thought, own.answer) == ("3+5=8\n8+7=15\nAnswer: ", "\\boxed{15}, or \\boxed{16}")
+        assert all(one.answer == "\\boxed{15}" and box not in one.thought for one in forced)
+        assert all(one.answer_tokens == len(encode("15}")) + 1 for one in forced), "what was inserted is no token of it"
+    assert run(methods.truncate_like(boxes, PROMPT, own.thought_tokens), Script(text)) == [own]
+    [blind] = run(methods.no_think(boxes, PROMPT), Script(text))
+    assert (blind.thought, blind.answer) == ("", "\\boxed{15}")
+
+
 def test_a_prompt_that_closes_the_thought_leaves_an_answer():
     prompt = [*PROMPT, *encode(f"\n{THINK_END}\n\n")]
     [request] = next(methods.vanilla(reasoner(), prompt))

@@ -8,6 +8,7 @@ from sgrpo_verl.hooks.metrics import (
     TAG,
     dumped_columns,
     group_notes,
+    never_closed,
     no_room_for_exits,
     notes_of,
     row_notes,
@@ -146,3 +147,17 @@ def test_the_dumps_columns_follow_its_order():
     assert columns["exit_index"] == [None, None, 1, None]
     assert columns["exit_position"] == [None, None, 3, None]
     assert columns["correct"] == [None, False, True, None]
+
+
+def test_a_closing_phrase_that_never_comes_is_told_with_what_comes_instead():
+    metrics = {"sgrpo/groups": 16.0, "sgrpo/thought_closed": 0.0}
+    warning = never_closed(metrics, "Final answer:", lambda: ["so the answer is 18.", "\\boxed{18}\n"])
+    assert "none of the first step's 16 full responses closes its thought" in warning
+    assert "algorithm.sgrpo.think_end='Final answer:' is in none of them" in warning
+    assert warning.endswith("The responses end with 'so the answer is 18.', '\\\\boxed{18}\\n'")
+
+    def unread():
+        raise AssertionError("responses are read for a warning alone")
+
+    assert never_closed({**metrics, "sgrpo/thought_closed": 0.06}, "Final answer:", unread) is None
+    assert never_closed({}, "Final answer:", unread) is None, "a step without serial groups"

@@ -1,6 +1,7 @@
 """Exit positions and rows: the cases of docs/cases.md and what must be true of each, in pure Python."""
 
 from collections import Counter
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from sgrpo_verl.algorithm.serial_group import (
     ThoughtFormat,
+    closing_of,
     draw_exit_positions,
     encode,
     eos_ids,
@@ -20,7 +22,10 @@ from sgrpo_verl.algorithm.serial_group import (
     find_thought,
     full_row,
     in_pieces,
+    opens_answer,
 )
+from sgrpo_verl.answers.reading import final_answer
+from sgrpo_verl.correctness import ANSWER_ALONE, compute_score
 
 EOS, CLOSE, OPEN = 0, [7, 8], [1, 2]  # the tags are two tokens here
 WORDS = {
@@ -252,6 +257,66 @@ class TestSpecialTags:
         )
         assert in_pieces(tokenizer, "[/THINK]")
         assert encode(tokenizer, "a[/THINK]", "[/THINK]") == [1, 2, 3]
+
+
+BOX = "\\boxed{"
+THOUGHTS = st.text(alphabet="so 8=\\(.{}\n", max_size=30).filter(lambda text: BOX not in text)
+ANSWERS = st.sampled_from(["18}\\).", "-5} dollars", "\\$18}", "\\frac{1}{2}}", "(3,4)}", "1}, no: \\boxed{18}.", "18"])
+
+
+class TestAnAnswerThatTheClosingPhraseOpens:
+    """Instruct models without think tags: the thought ends where the box of the answer begins."""
+
+    @staticmethod
+    def tokens(text, cuts):
+        """The text in pieces of any lengths, as a tokenizer may cut it, and their form."""
+        places = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+        pieces = [text[start:end] for start, end in pairwise(places)]
+        known = dict(enumerate([*pieces, BOX]))  # the phrase alone is a token that the response may not have
+        form = ThoughtFormat("", BOX, [], [len(pieces)], frozenset(), lambda ids: "".join(known[one] for one in ids))
+        return list(range(len(pieces))), form
+
+    @given(THOUGHTS, ANSWERS, st.lists(st.integers(0, 100), max_size=30))
+    def test_it_begins_with_the_phrase_wherever_tokens_merge(self, thought, answer, cuts):
+        ids, form = self.tokens(thought + BOX + answer, cuts)
+        span = find_thought([], ids, form)
+        kept, judged = form.decode(ids[: span.thought_end]), form.decode(ids[span.answer_start :])
+        assert span.closed
+        assert kept + judged == thought + BOX + answer
+        assert BOX not in kept
+        assert judged.endswith(BOX + answer)
+        assert len(judged) - len(BOX + answer) < max(map(len, map(form.decode, ([one] for one in ids))))
+        assert final_answer(judged) == final_answer(BOX + answer)
+
+    @given(st.lists(st.integers(0, 100), max_size=30))
+    def test_an_exits_answer_begins_with_the_phrase_too(self, cuts):
+        ids, form = self.tokens(f"Thus, the final answer is \\({BOX}", cuts)
+        closing = form.decode(closing_of(ids, form))
+        assert closing.endswith(BOX)
+        assert final_answer(f"{closing}18}}\\)") == "18"
+
+    @pytest.mark.parametrize("answer", ["}", "", " }. I do not know", "17}", "1"])
+    def test_nothing_in_the_thought_makes_it_right(self, answer):
+        """The reward function gets the answer from the phrase on; of the whole response, it would read the thought."""
+        for thought in ("The answer is 18.", "#### 18", "<answer>18</answer>", "So \\fbox{18}"):
+            assert compute_score("", f"{BOX}{answer}", "18", {ANSWER_ALONE: True}) == 0.0
+            whole = compute_score("", f"{thought}\n{BOX}{answer}", "18")
+            assert whole == float("}" in answer and "1" not in answer), "the case that this is about"
+
+    def test_what_opens_an_answer(self):
+        assert all(map(opens_answer, (BOX, "\\(\\boxed{", "Answer: [", "(", "</think>\n<answer>", "<answer>")))
+        tags = (
+            "</think>",
+            "[/THINK]",
+            "<|end_of_thought|>",
+            "◁/think▷",
+            "Final answer:",
+            "\\boxed{}",
+            "<answer></answer>",
+        )
+        assert not any(map(opens_answer, tags))
+        form = ThoughtFormat("", "</think>", [], CLOSE, frozenset([EOS]), decode)
+        assert closing_of([20, *CLOSE, 5], form) == []
 
 
 class TestRows:

@@ -13,7 +13,7 @@ from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 THOUGHT = "3+5=8\n8+7=15\nWait, check [1] again.\n"
 
 
-def dump(tmp_path, exit_prompt=EXIT_PROMPT, closing=THINK_END):
+def dump(tmp_path, exit_prompt=EXIT_PROMPT, closing=THINK_END, answer="\n\n\\boxed{{{}}}"):
     def row(uid, output, score, index=None, position=None):
         return {
             "input": "user\n3+5+7=?",
@@ -29,9 +29,9 @@ def dump(tmp_path, exit_prompt=EXIT_PROMPT, closing=THINK_END):
         }
 
     rows = [
-        row("a_0_2", f"{THOUGHT}{closing}\n\n\\boxed{{15}}", 0.5),
-        row("a_0_0", f"3+5={exit_prompt}\\boxed{{3}}", 0.0, 1, 4),
-        row("a_0_1", f"3+5=8\n8+7=15\n{exit_prompt}\\boxed{{15}}", 1.0, 2, 14),
+        row("a_0_2", f"{THOUGHT}{closing}{answer.format(15)}", 0.5),
+        row("a_0_0", f"3+5={exit_prompt}{answer.format(3).strip()}", 0.0, 1, 4),
+        row("a_0_1", f"3+5=8\n8+7=15\n{exit_prompt}{answer.format(15).strip()}", 1.0, 2, 14),
         row("b_0_0", f"{closing}none\u2028at all", 0.0),  # Unicode's line separator, in the middle of a line of JSON
         {"input": "", "output": "multi-turn", "uid": "c_0_0", "thought_length": None},
     ]
@@ -40,9 +40,9 @@ def dump(tmp_path, exit_prompt=EXIT_PROMPT, closing=THINK_END):
     return file
 
 
-def printed(file, number, exit_prompt=EXIT_PROMPT):
+def printed(file, number, exit_prompt=EXIT_PROMPT, think_end=THINK_END):
     out = io.StringIO()
-    show(file, number, exit_prompt, THINK_END, Console(file=out, width=60))
+    show(file, number, exit_prompt, think_end, Console(file=out, width=60))
     return out.getvalue()
 
 
@@ -52,12 +52,23 @@ def printed(file, number, exit_prompt=EXIT_PROMPT):
 def test_exits_are_marked_in_the_thought_with_their_answers_beside(tmp_path, exit_prompt, closing):
     text = printed(dump(tmp_path, exit_prompt, closing), 1)
     assert "3+5=[1]8\n8+7=15\n[2]Wait, check [1] again." in text
-    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
-    assert lines == [
+    assert answers(text) == [
         ["[1]", "4 (20%)", "\\boxed{3}", "wrong", "0"],
         ["[2]", "14 (70%)", "\\boxed{15}", "right", "1"],
         ["full", "20", "\\boxed{15}", "right", "0.5"],
     ]
+
+
+def answers(text):
+    """The cells of the table."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+
+
+def test_a_phrase_that_opens_the_answer_is_shown_with_it(tmp_path):
+    box, exit_prompt = "\\boxed{", "\n\nSo it is \\boxed{"
+    text = printed(dump(tmp_path, exit_prompt, box, answer="{}}}."), 1, exit_prompt, box)
+    assert "3+5=[1]8\n8+7=15\n[2]Wait" in text
+    assert [cells[2] for cells in answers(text)] == ["\\boxed{3}.", "\\boxed{15}.", "\\boxed{15}."]
 
 
 def test_groups_are_the_prompts_and_rows_of_others_are_left_out(tmp_path):

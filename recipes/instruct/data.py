@@ -1,0 +1,51 @@
+"""GSM8K as verl's parquet, and of its training problems those that the untrained model gets right now and then.
+
+A problem that the model never gets right teaches nothing: all rows of its group have the same reward. The choice is
+made by the training problems alone.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.files import read_lines, write_whole
+from sgrpo_verl.workbench import processes
+
+TEST, ALL_TRAINING, TRAINING = "gsm8k", "gsm8k-train", "train"  # .parquet; the last has the chosen problems
+CHOICE_PROBLEMS, CHOICE_SAMPLES = 600, 2  # the first training problems, and how often each is tried
+FEWEST = 16  # a step's
+
+
+def write_data(folder: Path, train: Path | None, test: Path | None) -> None:
+    """Test problems, and training problems without those that are in the test set; kept if they are there.
+
+    Args:
+        folder: made if it is not there.
+        train: local file of GSM8K's training problems; None: from the Hugging Face hub.
+        test: of its test problems.
+    """
+    for name, file in ((TEST, test), (ALL_TRAINING, train)):  # the test problems first: what is in them is left out
+        if not (folder / f"{name}.parquet").exists():
+            source = [] if file is None else ["--from", str(file.resolve())]
+            processes.run([sys.executable, "-m", "sgrpo_verl.cli", "data", name, "--out", str(folder), *source])
+
+
+def choose(folder: Path, choice: Path, console: Console) -> None:
+    """Write ``train.parquet``: of the problems tried in the run ``choice``, those with a right sample.
+
+    Raises:
+        UserError: they are fewer than a step takes.
+    """
+    scores = list(read_lines(choice / "scores.jsonl"))
+    tried = {one["index"] for one in scores}
+    right = sorted({one["index"] for one in scores if one["score"] > 0.5})
+    text = f"{len(right)} of {len(tried)} training problems have a right response in {len(scores)} samples"
+    if len(right) < FEWEST:
+        raise UserError(f"{text}, and a step takes {FEWEST}: the model is too weak for GSM8K, see {choice}")
+    problems = pd.read_parquet(folder / f"{ALL_TRAINING}.parquet").iloc[right]
+    write_whole(folder / f"{TRAINING}.parquet", lambda file: problems.to_parquet(file))
+    write_whole(folder / "choice.txt", f"{text}; they are trained on.\n")
+    console.print(f"{text}; they are trained on", highlight=False)

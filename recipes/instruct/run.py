@@ -1,0 +1,156 @@
+"""S-GRPO on an instruct model as it is, with nothing taught: GSM8K, where the thought is what stands before the box.
+
+    python -m recipes.instruct.run --out outputs/instruct --model Qwen/Qwen2.5-0.5B-Instruct
+
+Chooses training problems, trains with stock main_ppo, and evaluates before and after; on one GPU if there is one, else
+on the CPU. Every part is kept, so that it continues where it was stopped.
+"""
+
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from recipes import command, kept
+from recipes.ablation.variants import UNTRAINED, Variant
+from recipes.instruct import report
+from recipes.instruct.data import ALL_TRAINING, CHOICE_PROBLEMS, CHOICE_SAMPLES, TEST, TRAINING, choose, write_data
+from recipes.instruct.variants import ANSWER_TOKENS, VARIANTS, rows_of_a_prompt
+
+NUM_STEPS, SAVE_EVERY = 24, 4
+MAX_TOKENS = 512  # of a response
+TEST_PROBLEMS, TEST_EXITS = 512, 8
+FORM = Path(__file__).parents[2] / "hydra_configs" / "thought" / "boxed.yaml"
+console = Console()
+
+
+class Part(str, Enum):
+    train = "train"
+    evaluate = "evaluate"
+
+
+def main(
+    model: Annotated[str, typer.Option(help="Instruct model: folder, or Hugging Face hub id.")],
+    out: Annotated[Path, typer.Option(help="Folder of the models, runs, tables and plots.")] = Path("outputs/instruct"),
+    names: Annotated[str, typer.Option("--variants", help=f"Comma-separated: {', '.join(VARIANTS)}.")] = "sgrpo",
+    seeds: Annotated[
+        str, typer.Option(help="Seeds of the order of the prompts and the samples, comma-separated.")
+    ] = "0",
+    num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = NUM_STEPS,
+    only: Annotated[
+        Part | None, typer.Option(help="train: choose problems and train; evaluate: what is trained already.")
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="Local file of GSM8K's training problems; by default from the hub.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Local file of GSM8K's test problems.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="Further settings of main_ppo, such as data.train_batch_size=64.")
+    ] = None,
+) -> None:
+    """Train and evaluate what is not there yet; then the table, the plots and an example."""
+    variants = kept.chosen(names, VARIANTS)
+    out = out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    model = str(Path(model).resolve()) if Path(model).is_dir() else model
+    runs = [(variant, int(seed)) for seed in seeds.split(",") for variant in variants]
+    write_data(out / "data", train, test)
+    if only is not Part.train:
+        evaluate_untrained(model, out)
+    if only is not Part.evaluate and not (out / "data" / f"{TRAINING}.parquet").exists():
+        _choose(model, out)
+    for number, (variant, seed) in enumerate(runs, start=1):
+        folder = out / variant.name / f"seed{seed}"
+        console.rule(f"{variant.title}, seed {seed} ({number} of {len(runs)})")
+        if only is not Part.evaluate:
+            ordered = training_command(variant, seed, num_steps, model, out / "data", folder, data_type(out))
+            kept.trained([*ordered, *(settings or [])], folder, num_steps, console, **environment())
+        if only is not Part.train and (folder / "model").is_dir():
+            evaluate_trained(out, folder)
+    if only is not Part.train:
+        report.write(out, console)
+
+
+def on_cpu() -> bool:
+    return not torch.cuda.is_available()
+
+
+def environment() -> dict[str, str]:
+    """Variables for main_ppo: on a GPU, verl finds its platform by itself."""
+    return {} if on_cpu() else {"VERL_PLATFORM": ""}
+
+
+def data_type(out: Path) -> str:
+    """Of the engine, and of what the actor computes."""
+    return kept.data_type(out) if on_cpu() else "bfloat16"
+
+
+def _choose(model: str, out: Path) -> None:
+    limits = ("--limit", str(CHOICE_PROBLEMS), "--samples", str(CHOICE_SAMPLES))
+    _run_eval(model, out, out / "choice", ALL_TRAINING, 1, *limits)
+    choose(out / "data", out / "choice", console)
+
+
+def evaluate_untrained(model: str, out: Path) -> None:
+    """Greedy with early exits in each thought, which say how much can be saved; and sampled."""
+    limits = ("--limit", str(TEST_PROBLEMS))
+    exits = ("--method", "exits", "--num-exits", str(TEST_EXITS))
+    _run_eval(model, out, out / UNTRAINED / "greedy", TEST, 0, *limits, *exits)
+    _run_eval(model, out, out / UNTRAINED / "sampled", TEST, 1, *limits)
+
+
+def evaluate_trained(out: Path, folder: Path) -> None:
+    """Greedy and sampled."""
+    for name, temperature in (("greedy", 0), ("sampled", 1)):
+        _run_eval(str(folder / "model"), out, folder / name, TEST, temperature, "--limit", str(TEST_PROBLEMS))
+
+
+def _run_eval(model: str, out: Path, run: Path, benchmark: str, temperature: int, *options: str) -> None:
+    """``sgrpo eval`` with this recipe's limits, and the model's own way to think."""
+    form = OmegaConf.load(FORM).algorithm.sgrpo
+    thoughts = ("--think-start", form.think_start, "--think-end", form.think_end, "--exit-prompt", form.exit_prompt)
+    decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", data_type(out))
+    limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS))
+    kept.evaluated(
+        model, out / "data", run, console, "--benchmarks", benchmark, *thoughts, *decoding, *limits, *options
+    )
+
+
+def training_command(
+    variant: Variant, seed: int, num_steps: int, model: str, data: Path, folder: Path, dtype: str
+) -> list[str]:
+    """Stock main_ppo with the recipe's config groups, this run's files, and the variant's overrides.
+
+    Args:
+        dtype: on a CPU, of the engine and of what the actor computes; on a GPU both are verl's own, bfloat16.
+    """
+    cpu = on_cpu()
+    on_a_cpu = (
+        f"actor_rollout_ref.rollout.dtype={dtype}",
+        f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
+        # Of the prefix cache, in tokens: the shortest that vLLM is quick with on a CPU, where it would take 128.
+        "+actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=32",
+    )
+    return [
+        *(sys.executable, "-m", "verl.trainer.main_ppo", *(["+cpu=default"] if cpu else [])),
+        *(*variant.overrides, "+instruct=gsm8k"),
+        *rows_of_a_prompt(variant, cpu),
+        *(on_a_cpu if cpu else ()),
+        f"data.train_files={data / f'{TRAINING}.parquet'}",
+        f"data.val_files={data / f'{TEST}.parquet'}",
+        f"data.seed={seed}",
+        f"actor_rollout_ref.model.path={model}",
+        f"actor_rollout_ref.rollout.seed={seed}",
+        *kept.checkpoints_of(folder, num_steps, SAVE_EVERY),
+    ]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    command.run(main)

@@ -1,0 +1,26 @@
+"""What the instruct recipe trains: S-GRPO, and beside it GRPO with and without a penalty on length."""
+
+from recipes.ablation.variants import PAPER, Variant
+
+EXITS = 4  # fewer than the paper's 8, for time
+ANSWER_TOKENS = 32  # of an early exit's answer, which begins inside the box
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("sgrpo", "S-GRPO", (PAPER,)),
+        Variant("grpo", "w/o serial group (GRPO)", ("+sgrpo=without_serial_group",)),
+        Variant("length_penalty", "GRPO, length penalty", ("+sgrpo=length_penalty",)),
+    )
+}
+
+
+def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
+    """The overrides that give every variant as many rows a prompt.
+
+    On a CPU, rows that share no thought are computed without padding, 1,024 tokens at a time: all rows of a micro-batch
+    are masked against each other there.
+    """
+    if variant.overrides[0] == PAPER:
+        return "+thought=boxed", f"algorithm.sgrpo.num_exits={EXITS}", f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}"
+    few = ("actor_rollout_ref.model.use_remove_padding=true", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=1024")
+    return f"actor_rollout_ref.rollout.n={EXITS + 1}", *(few if on_cpu else ())

@@ -1,0 +1,104 @@
+"""The parts of a recipe that takes hours: each is kept once it is done, and continues where it was stopped."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from recipes.ablation.variants import Variant
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.files import read_lines, write_whole
+from sgrpo_verl.workbench.evaluate import evaluate
+from sgrpo_verl.workbench.train import train
+
+
+def chosen(names: str, known: Mapping[str, Variant]) -> list[Variant]:
+    """The variants that ``--variants`` names.
+
+    Raises:
+        UserError: one is unknown.
+    """
+    if unknown := [name for name in names.split(",") if name not in known]:
+        raise UserError(f"--variants {names}: {unknown[0]!r} is none of {', '.join(known)}")
+    return [known[name] for name in names.split(",")]
+
+
+def data_type(out: Path) -> str:
+    """``bfloat16`` if this CPU multiplies it faster than ``float32``, as first measured and kept in ``out``.
+
+    With AMX it is about twice as fast, with AVX-512 alone half as fast, without either far slower.
+    """
+    kept = out / "data_type"
+    if not kept.exists():
+        fastest = min((torch.float32, torch.bfloat16), key=_product_seconds)
+        write_whole(kept, str(fastest).removeprefix("torch."))
+    return kept.read_text()
+
+
+def _product_seconds(dtype: torch.dtype) -> float:
+    """Of a product with a layer of a small language model, the fastest of five."""
+    tokens, layer = torch.ones(2048, 576, dtype=dtype), torch.ones(576, 1536, dtype=dtype)
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(tokens, layer)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def evaluated(model: Path | str, data: Path, run: Path, console: Console, *options: str) -> None:
+    """``sgrpo eval``; a finished run is left as it is, an interrupted one is resumed. Its log lies beside ``run``."""
+    if (run / "summary.json").exists():
+        return
+    console.print(f"[bold]evaluating[/] {run.parent.name}/{run.name} (log: {run}.log)")
+    evaluate(model, data, run, *options)
+
+
+def trained(command: list[str], folder: Path, num_steps: int, console: Console, **environment: str) -> Path:
+    """The trained model, in ``folder``; an interrupted training is resumed from its last checkpoint.
+
+    Args:
+        command: of main_ppo, with ``checkpoints_of(folder)``.
+        folder: of the run; ``metrics.jsonl`` in it has the steps of every start, ``seconds.json`` those of the last.
+        num_steps: how many steps the whole training has.
+        console: shows the progress.
+        environment: further variables for ``command``.
+    """
+    model = folder / "model"
+    if not model.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        keep_metrics(folder)
+        # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
+        threads = os.environ.get("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+        _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=threads, **environment)
+        keep_metrics(folder).rename(folder / "metrics.jsonl")
+        shutil.move(checkpoint, model)
+        shutil.rmtree(folder / "checkpoints")
+        (folder / "seconds.json").write_text(json.dumps({"train": time.monotonic() - started}) + "\n")
+    return model
+
+
+def checkpoints_of(folder: Path, num_steps: int, save_every: int) -> list[str]:
+    """main_ppo's settings of a run that is resumed in ``folder``, and of what it leaves there."""
+    return [
+        f"trainer.total_training_steps={num_steps}",
+        f"trainer.save_freq={save_every}",
+        f"trainer.default_local_dir={folder / 'checkpoints'}",
+        f"trainer.rollout_data_dir={folder / 'rollouts'}",
+        "trainer.resume_mode=auto",
+        "trainer.logger=[console,file]",
+        f"hydra.run.dir={folder / 'hydra'}",
+    ]
+
+
+def keep_metrics(folder: Path) -> Path:
+    """Add the steps of ``metrics.jsonl``, which verl begins anew when it resumes, to those kept from earlier starts."""
+    kept = folder / "metrics_kept.jsonl"
+    steps = {one["step"]: one for file in (kept, folder / "metrics.jsonl") for one in read_lines(file)}
+    return write_whole(kept, "".join(json.dumps(steps[step]) + "\n" for step in sorted(steps)))

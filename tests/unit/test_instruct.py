@@ -1,0 +1,111 @@
+"""The instruct recipe's choice of problems and its tables, from runs as `sgrpo eval` writes them."""
+
+import csv
+import json
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from recipes.instruct import data, report
+from recipes.kept import chosen
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.score import score
+
+QUIET = Console(quiet=True)
+PROBLEMS = 40
+
+
+def boxed(number):
+    return f"\\boxed{{{number}}}"
+
+
+def write_run(run, answer_of, tokens, exits=()):
+    """A run of one sample a problem; ``exits``: of each thought, the answers at its quarters."""
+    run.mkdir(parents=True)
+    lines = []
+    for index in range(PROBLEMS):
+        common = {"benchmark": "gsm8k", "index": index, "sample": 0, "cap": None, "data_source": "gsm8k"}
+        common |= {"ground_truth": str(index), "choices": "", "inserted_tokens": 0, "trial_tokens": 0, "cut": False}
+        for number, answer in enumerate(exits, start=1):
+            place = tokens * number // (len(exits) + 1)
+            lines.append(completion(common, answer(index), place, exit_index=number, of_thought=tokens))
+        lines.append(
+            completion(common, answer_of(index), tokens, exit_index=None, of_thought=tokens if exits else None)
+        )
+    settings = {"settings": {"think_end": "\\boxed{"}, "completions": {"gsm8k": PROBLEMS}}
+    (run / "run.json").write_text(json.dumps(settings))
+    (run / "completions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    score(run, QUIET)
+
+
+def completion(common, answer, tokens, **more):
+    lengths = {"thought_tokens": tokens, "answer_tokens": 0, "response_tokens": tokens}
+    state = {"thought": "So, ", "answer": answer, "closed": bool(answer), "exited": more["exit_index"] is not None}
+    return {**common, **lengths, **state, **more}
+
+
+def half_right(index):
+    """Of four problems, one is answered rightly, two wrongly and one not at all."""
+    return [boxed(index), boxed(-1), boxed(-1), ""][index % 4]
+
+
+def test_the_tables_say_what_closes_what_could_be_saved_and_what_was(tmp_path):
+    (tmp_path / "data").mkdir()
+    prompts = [[{"role": "user", "content": f"What is {index}?"}] for index in range(PROBLEMS)]
+    pd.DataFrame({"prompt": prompts}).to_parquet(tmp_path / "data" / "gsm8k.parquet")
+    write_run(tmp_path / "untrained" / "greedy", half_right, 200, exits=(lambda index: boxed(-1), boxed, boxed))
+    write_run(tmp_path / "untrained" / "sampled", half_right, 200)
+    for seed, tokens in ((0, 100), (1, 140)):
+        for kind in ("greedy", "sampled"):
+            write_run(tmp_path / "sgrpo" / f"seed{seed}" / kind, boxed, tokens)
+    report.write(tmp_path, QUIET)
+
+    with (tmp_path / "closed.csv").open() as file:
+        rows = {(row["decoding"], row["row"]): row for row in csv.DictReader(file)}
+    untrained, trained = rows["greedy", "untrained"], rows["greedy", "S-GRPO"]
+    assert [float(untrained[name]) for name in ("closed", "accuracy", "tokens")] == [0.75, 0.25, 200]
+    assert float(untrained["accuracy_of_closed"]) == pytest.approx(1 / 3)
+    assert (trained["seeds"], float(trained["closed"]), float(trained["tokens"])) == ("2", 1.0, 120.0)
+    assert set(rows) == {(kind, row) for kind in ("greedy", "sampled") for row in ("untrained", "S-GRPO")}
+
+    savings = [[cell.strip() for cell in line.split("|")[1:-1]] for line in (tmp_path / "savings.md").open()]
+    assert savings[2] == ["untrained", "", "200.0", "+0.0 %"]
+    assert savings[3] == ["if each thought ended at its first right exit", "50%", "100.0", "-50.0 %"]
+    assert savings[4][0] == "if it ended where the answer stays right"
+    assert savings[5] == ["S-GRPO", "", "120.0", "-40.0 %"]
+
+    text = (tmp_path / "examples.txt").read_text()
+    assert text.startswith("=== What is 0?\n\n--- before: 200 tokens\nSo, \\boxed{0}\n\n--- after sgrpo: 100 tokens")
+    assert "-40.0 %" in (tmp_path / "greedy.md").read_text()
+    assert {path.name for path in tmp_path.iterdir()} >= {"before_after.csv", "before_after.png", "sampled.csv"}
+
+
+def test_only_problems_with_a_right_sample_are_trained_on(tmp_path):
+    folder, choice = tmp_path / "data", tmp_path / "choice"
+    folder.mkdir()
+    choice.mkdir()
+    pd.DataFrame({"number": range(60)}).to_parquet(folder / "gsm8k-train.parquet")
+    scores = [
+        {"index": index, "sample": sample, "score": float(index % 3 == sample)}
+        for index in range(50)
+        for sample in (0, 1)
+    ]
+    (choice / "scores.jsonl").write_text("".join(json.dumps(one) + "\n" for one in scores))
+    data.choose(folder, choice, QUIET)
+    assert pd.read_parquet(folder / "train.parquet")["number"].tolist() == [one for one in range(50) if one % 3 < 2]
+    assert (folder / "choice.txt").read_text().startswith("34 of 50 training problems have a right response in 100")
+
+    (choice / "scores.jsonl").write_text("".join(json.dumps(one) + "\n" for one in scores[:40]))
+    (folder / "train.parquet").unlink()
+    with pytest.raises(UserError, match=r"14 of 20 .* a step takes 16: the model is too weak"):
+        data.choose(folder, choice, QUIET)
+    assert not (folder / "train.parquet").exists()
+
+
+def test_an_unknown_variant_is_named():
+    from recipes.instruct.variants import VARIANTS
+
+    assert [one.name for one in chosen("grpo,sgrpo", VARIANTS)] == ["grpo", "sgrpo"]
+    with pytest.raises(UserError, match=r"--variants sgrpo,gpro: 'gpro' is none of sgrpo, grpo, length_penalty"):
+        chosen("sgrpo,gpro", VARIANTS)
