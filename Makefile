@@ -21,7 +21,7 @@ help:
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; six minutes"
 	@echo "make test       lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
 	@echo "make test-unit  the tests that start no verl process; a few minutes"
-	@echo "make test-modes  verl's separate_async trainer and two Ray nodes, on the CPU; ten minutes"
+	@echo "make test-modes  verl's separate_async trainer and two Ray nodes, on the CPU; 10 to 20 minutes"
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest; its first set-up downloads 5 GB"
 	@echo "make check      lint, format and types; half a minute"
 	@echo "make docs       the documentation as a site, into outputs/site; half a minute"

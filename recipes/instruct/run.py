@@ -20,7 +20,7 @@ from rich.console import Console
 from recipes import command, kept
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.instruct import report
-from recipes.instruct.data import ALL_TRAINING, CHOICE_PROBLEMS, CHOICE_SAMPLES, TEST, TRAINING, choose, write_data
+from recipes.instruct.data import ALL_TRAINING, CHOICE_PROBLEMS, TEST, TRAINING, choose, write_data
 from recipes.instruct.variants import ANSWER_TOKENS, VARIANTS, rows_of_a_prompt
 
 NUM_STEPS, SAVE_EVERY = 24, 4
@@ -92,8 +92,7 @@ def data_type(out: Path) -> str:
 
 
 def _choose(model: str, out: Path) -> None:
-    limits = ("--limit", str(CHOICE_PROBLEMS), "--samples", str(CHOICE_SAMPLES))
-    _run_eval(model, out, out / "choice", ALL_TRAINING, 1, *limits)
+    _run_eval(model, out, out / "choice", ALL_TRAINING, 0, "--limit", str(CHOICE_PROBLEMS))
     choose(out / "data", out / "choice", console)
 
 

@@ -81,22 +81,18 @@ def test_the_tables_say_what_closes_what_could_be_saved_and_what_was(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} >= {"before_after.csv", "before_after.png", "sampled.csv"}
 
 
-def test_only_problems_with_a_right_sample_are_trained_on(tmp_path):
+def test_only_problems_that_the_model_gets_right_are_trained_on(tmp_path):
     folder, choice = tmp_path / "data", tmp_path / "choice"
     folder.mkdir()
     choice.mkdir()
     pd.DataFrame({"number": range(60)}).to_parquet(folder / "gsm8k-train.parquet")
-    scores = [
-        {"index": index, "sample": sample, "score": float(index % 3 == sample)}
-        for index in range(50)
-        for sample in (0, 1)
-    ]
+    scores = [{"index": index, "sample": 0, "score": float(index % 3 < 2)} for index in range(50)]
     (choice / "scores.jsonl").write_text("".join(json.dumps(one) + "\n" for one in scores))
     data.choose(folder, choice, QUIET)
     assert pd.read_parquet(folder / "train.parquet")["number"].tolist() == [one for one in range(50) if one % 3 < 2]
-    assert (folder / "choice.txt").read_text().startswith("34 of 50 training problems have a right response in 100")
+    assert (folder / "choice.txt").read_text().startswith("34 of 50 training problems have a right greedy response")
 
-    (choice / "scores.jsonl").write_text("".join(json.dumps(one) + "\n" for one in scores[:40]))
+    (choice / "scores.jsonl").write_text("".join(json.dumps(one) + "\n" for one in scores[:20]))
     (folder / "train.parquet").unlink()
     with pytest.raises(UserError, match=r"14 of 20 .* a step takes 16: the model is too weak"):
         data.choose(folder, choice, QUIET)
