@@ -26,6 +26,7 @@ from sgrpo_verl.workbench.train import accuracy, read_steps, response_length
 
 EXAMPLES = 10
 KINDS = ("greedy", "sampled")
+DECODING = {"greedy": "greedy decoding", "sampled": "sampled at temperature 1"}
 SHARES = {"rechecked": "re-checks", "exit_prompts": "says the exit prompt"}  # of the sampled thoughts
 
 
@@ -36,7 +37,7 @@ def write(folder: Path, task: Task, name: str, variants: Sequence[Variant], cons
     print_whole(console, _table(figures, untrained, box.HEAVY_HEAD, f"{task.name}: {name}"))
     _write_markdown(_table(figures, untrained, box.MARKDOWN), folder / f"{name}.md")
     _write_csv(figures, untrained, folder / f"{name}.csv")
-    _plot_runs(figures, untrained, folder / f"{name}.png", task.name)
+    _plot_runs(figures, untrained, folder / f"{name}.png", task.name.replace("_", " ").capitalize())
     plot_curves(folder, variants, folder / f"{name}_curves.png")
 
 
@@ -131,7 +132,7 @@ def _write_csv(
 
 
 def _plot_runs(
-    figures: dict[Variant, list[dict[str, Any]]], untrained: dict[str, dict[str, float]], path: Path, title: str
+    figures: dict[Variant, list[dict[str, Any]]], untrained: dict[str, dict[str, float]], path: Path, task: str
 ) -> None:
     """Accuracy against response tokens, a point for every run."""
     figure, panels = plt.subplots(2, 1, figsize=(6.5, 7.5), sharex=True, layout="constrained")
@@ -149,11 +150,11 @@ def _plot_runs(
                 markeredgewidth=1.5,
                 label=variant.title,
             )
-        panel.set(title=f"{title}, {kind}", ylabel="accuracy (%)", xlim=(0, None))
+        panel.set(title=f"{task}, {DECODING[kind]}", ylabel="accuracy (%)", xlim=(0, None))
         panel.set_ylim(min(90, panel.get_ylim()[0]), 100.5)  # so that half a point looks small
         panel.grid(alpha=0.3)
     panels[1].set_xlabel("tokens per response")
-    _legend_below(figure, panels[0])
+    _legend_below(figure, panels[0], "One point for each run")
     save(figure, path)
 
 
@@ -176,13 +177,13 @@ def plot_curves(folder: Path, variants: Sequence[Variant], path: Path) -> None:
         panel.set(title=f"{title} of the sampled responses", ylim=(0, None))
         panel.grid(alpha=0.3)
     panels[1].set_xlabel("training step")
-    _legend_below(figure, panels[0])
+    _legend_below(figure, panels[0], "Thick: mean of the runs. Thin: single runs.")
     save(figure, path)
 
 
-def _legend_below(figure: Any, panel: Any) -> None:
+def _legend_below(figure: Any, panel: Any, note: str) -> None:
     """One legend for both panels, which have the same rows."""
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, title=note)
 
 
 def write_examples(folder: Path) -> None:

@@ -13,10 +13,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from sgrpo_verl.eval.plots import COLORS, save, styles
 from sgrpo_verl.eval.report import print_whole
 
 PHASES = {"generation": "timing_s/gen", "old_log_prob": "timing_s/old_log_prob", "update": "timing_s/update_actor"}
-COLORS = {"GRPO": "C3", "rows": "C0", "unpadded": "C4", "packed": "C2"}
+LAYOUTS = ("GRPO", "rows", "unpadded", "packed")
 
 
 def write(out: Path, console: Console) -> None:
@@ -192,35 +193,37 @@ _TABLES = (_update_table, _cost_table, _memory_table, _rollout_table, _step_tabl
 
 
 def _plot_updates(updates: list[dict[str, Any]], path: Path) -> None:
-    figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
-    for layout, color in COLORS.items():
+    figure, panels = plt.subplots(2, 1, figsize=(6.5, 7), sharex=True, layout="constrained")
+    for layout, style in zip(LAYOUTS, styles(), strict=False):
         points = [one for one in updates if one["layout"] == layout]
         thoughts = [one["thought"] for one in points]
-        panels[0].plot(thoughts, [_seconds(one) for one in points], "o-", color=color, label=layout)
-        panels[1].plot(thoughts, [one["peak_memory_gb"] for one in points], "o-", color=color, label=layout)
+        panels[0].errorbar(thoughts, [_seconds(one) for one in points], **style, label=layout)
+        panels[1].errorbar(thoughts, [one["peak_memory_gb"] for one in points], **style, label=layout)
     panels[0].set(title="Time of one update", ylabel="old_log_prob + update (s)", yscale="log")
     panels[1].set(title="Memory of one update", ylabel="peak memory (GiB)", ylim=(0, None))
     thoughts = sorted({one["thought"] for one in updates})
     for panel in panels:
-        panel.set(xlabel="length of the thought (tokens)", xscale="log")
+        panel.set(xscale="log")
         panel.set_xticks(thoughts, [str(thought) for thought in thoughts])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
+    panels[1].set_xlabel("length of the thought (tokens)")
     panels[0].legend(frameon=False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)
 
 
 def _plot_steps(steps: dict[str, Any], path: Path) -> None:
-    figure, panel = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    """Mean seconds of each phase as bars in a row, and a point for what all phases of each step took."""
+    figure, panel = plt.subplots(figsize=(6.5, 3.8), layout="constrained")
     names = list(steps)
     left = [0.0] * len(names)
-    for phase in PHASES:
+    for phase, color in zip(PHASES, COLORS[1:], strict=False):
         seconds = [_figures(steps[name])[phase] for name in names]
-        panel.barh(names, seconds, left=left, label=phase)
+        panel.barh(names, seconds, left=left, label=phase, color=color)
         left = [begin + more for begin, more in zip(left, seconds, strict=True)]
+    single = [(sum(step[key] for key in PHASES.values()), name) for name in names for step in steps[name]["metrics"]]
+    panel.plot(*zip(*single, strict=True), "o", color="white", markeredgecolor="black", label="single steps")
     panel.invert_yaxis()
-    panel.set(title="Where the time of a step goes", xlabel="time per step (s)")
-    panel.legend(frameon=False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    panel.set(title="Seconds of a training step, by phase", xlabel="time per step (s), mean", xlim=(0, None))
+    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    save(figure, path)

@@ -102,22 +102,22 @@ def _share(share: float | None) -> str:
 
 def plot_exits(summary: dict[str, dict[str, Any]], path: Path) -> None:
     """Accuracy of early exits against their place in the thought, a line for each benchmark, dashed: full responses."""
-    from sgrpo_verl.eval.plots import plt
+    from sgrpo_verl.eval.plots import plt, save, styles
 
-    figure, panel = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name, figures in summary.items():
+    figure, panel = plt.subplots(figsize=(6.5, 4.8), layout="constrained")
+    for (name, figures), style in zip(summary.items(), styles(), strict=False):
         shares = [100 * one["share"] for one in figures["exits"]]
-        [line] = panel.plot(shares, [100 * one["accuracy"] for one in figures["exits"]], marker="o", label=name)
-        panel.axhline(100 * figures["accuracy"], color=line.get_color(), linestyle="--", linewidth=1)
+        panel.errorbar(shares, [100 * one["accuracy"] for one in figures["exits"]], **style, label=name)
+        panel.axhline(100 * figures["accuracy"], color=style["color"], linestyle="--", linewidth=1)
         if figures["savings"]["first_right"] is not None:
-            panel.axvline(100 * figures["savings"]["first_right"], color=line.get_color(), linestyle=":", linewidth=1)
+            panel.axvline(100 * figures["savings"]["first_right"], color=style["color"], linestyle=":", linewidth=1)
     panel.set(
-        title="Early exits (dashed: the full responses; dotted: the first right answer)",
+        title="Accuracy of early exits",
         xlabel="thought kept (%)",
         ylabel="accuracy (%)",
         xlim=(0, 102),
     )
     panel.grid(alpha=0.3)
-    panel.legend(frameon=False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    note = "Dashed: the full responses. Dotted: the first right answer."
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, title=note)
+    save(figure, path)

@@ -23,6 +23,7 @@ except ImportError as error:
 # Okabe and Ito's colours, which can be told apart by the colour-blind; a marker each, for who prints in grey.
 COLORS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F", "#6A3D9A")
 MARKERS = "os^DvPX<>*"
+LINES = ("-", "--", "-.", ":")
 CAPTION = "Bars are 95 % intervals of each run, from a bootstrap over problems."
 Interval = tuple[float, float] | None
 
@@ -76,14 +77,16 @@ def plot_accuracy_against_tokens(points: Sequence[Point], name: str, path: Path)
 def plot_budgets(points: Sequence[Point], name: str, path: Path) -> None:
     """Accuracy and tokens spent against the cap on the thought, a line for each budget run."""
     figure, panels = plt.subplots(2, 1, figsize=(6.5, 7), sharex=True, layout="constrained")
-    for (run, own), style in zip(_runs(points).items(), styles(), strict=False):
+    hollow: dict[str, Any] = {"fillstyle": "none", "markersize": 9}  # runs with equal figures stay visible
+    for (run, own), style, line in zip(_runs(points).items(), styles(), cycle(LINES), strict=False):
         capped = [one for one in own if one.cap is not None]
         caps = [one.cap for one in capped]
         if capped:
             accuracy = [(one.accuracy, one.accuracy_interval) for one in capped]
             tokens = [(one.tokens, one.tokens_interval) for one in capped]
             for panel, figures in zip(panels, (accuracy, tokens), strict=True):
-                panel.errorbar(caps, [value for value, _ in figures], yerr=_bars(figures), **style, label=run)
+                values = [value for value, _ in figures]
+                panel.errorbar(caps, values, yerr=_bars(figures), **style, **hollow, linestyle=line, label=run)
     panels[0].set(title=f"Accuracy under a budget, {name}", ylabel="accuracy (%)")
     panels[1].set(title="Tokens used under a budget", ylabel="tokens per response", ylim=(0, None))
     panels[1].set_xlabel("maximum length of the thought (tokens)")

@@ -31,14 +31,15 @@ def plot_training_curves(steps: list[dict[str, float]], path: Path) -> None:
 
 def plot_before_after(before: dict, after: dict, path: Path) -> None:
     """Bars of response tokens and accuracy, and one problem's response before and after, side by side."""
-    figure = plt.figure(figsize=(7, 6.2), layout="constrained")
+    figure = plt.figure(figsize=(5.2, 6.2), layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=[1, 3])
     for column, (key, title) in enumerate((("response_tokens", "tokens per response"), ("accuracy", "accuracy"))):
         panel = figure.add_subplot(grid[0, column])
         values = [before["summary"][key], after["summary"][key]]
         bars = panel.barh(["untrained", "S-GRPO"], values, color=["#7f7f7f", "#0072B2"])
         panel.bar_label(bars, [f"{value:.1%}" if key == "accuracy" else f"{value:.1f}" for value in values], padding=3)
-        panel.set(title=title, xlim=(0, max(values) * 1.25), xticks=[])
+        panel.set(title=title, xlim=(0, max(values) * 1.4), xticks=[])
+        panel.tick_params(labelleft=column == 0)
         panel.invert_yaxis()
         panel.spines[["top", "right", "bottom"]].set_visible(False)
     for column, (title, run) in enumerate((("untrained", before), ("S-GRPO", after))):
