@@ -15,10 +15,10 @@ MAX_RESPONSE_TOKENS = 256
 ANSWER_TOKENS = 24
 
 
-def evaluate(model: Path | str, data: Path, out: Path, *options: str) -> None:
+def evaluate(model: Path | str, data: Path, out: Path, *options: str, **environment: str) -> None:
     """Run ``sgrpo eval`` in its own process, greedy unless ``options`` say otherwise; a finished run is left as it is.
 
-    What vLLM says goes to a log file beside ``out``.
+    What vLLM says goes to a log file beside ``out``. ``environment``: further variables.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     processes.run(
@@ -31,6 +31,7 @@ def evaluate(model: Path | str, data: Path, out: Path, *options: str) -> None:
         log=out.with_name(f"{out.name}.log"),
         VLLM_LOGGING_LEVEL="ERROR",
         VLLM_ENABLE_V1_MULTIPROCESSING="0",  # a second process for the engine takes longer to start than it then works
+        **environment,
     )
 
 
