@@ -70,8 +70,7 @@ class Family:
             num_attention_heads=2,
             num_key_value_heads=1,
             max_position_embeddings=1024,
-            tie_word_embeddings=False,
-            **shape,
+            **{"tie_word_embeddings": False, **shape},
         )
 
 
