@@ -16,7 +16,7 @@ help:
 	@echo "make demo       teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0); 10 to 25 minutes"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
 	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU; 60 to 90 minutes (see recipes/language)"
-	@echo "make instruct   S-GRPO on an instruct model as it is, GSM8K; some four hours on the CPU (MODEL=Qwen/Qwen2.5-0.5B-Instruct: hub id or folder; ARGS=…: further options)"
+	@echo "make instruct   S-GRPO on an instruct model as it is, GSM8K; some four hours on the CPU, not yet trained through (MODEL=Qwen/Qwen2.5-0.5B-Instruct: hub id or folder; ARGS=…: further options)"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves; within an hour"
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; six minutes"
 	@echo "make test       lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
