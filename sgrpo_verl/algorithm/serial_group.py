@@ -33,11 +33,6 @@ class ThoughtFormat:
         start_ids, end_ids = (encode(tokenizer, text, text) for text in (think_start, think_end))
         return cls(think_start, think_end, start_ids, end_ids, eos_ids, tokenizer.decode)
 
-    @property
-    def opens_answer(self) -> bool:
-        """See the function of this name."""
-        return opens_answer(self.think_end)
-
     def without_end(self, token_ids: Sequence[int]) -> list[int]:
         """Token ids without the end-of-sequence tokens behind them."""
         end = len(token_ids)
@@ -137,7 +132,7 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
         return ThoughtSpan(0, 0, 0, closed=True)
     response = list(response_ids)
     end, answer_start, closed = _find_end(response, form)
-    if closed and form.opens_answer:
+    if closed and opens_answer(form.think_end):
         answer_start = end
     opened = bool(form.think_start) and prompt_end.endswith(form.think_start)
     start = min(_find_start(response[:end], form, opened), end)
@@ -186,7 +181,7 @@ def _find_in_text(response: list[int], start: int, think_end: str, decode: Decod
 
 def closing_of(exit_prompt_ids: Sequence[int], form: ThoughtFormat) -> list[int]:
     """The tokens of an exit prompt that an early exit's answer begins with; none unless ``think_end`` opens it."""
-    if not form.opens_answer:
+    if not opens_answer(form.think_end):
         return []
     end, _, _ = _find_end(list(exit_prompt_ids), form)
     return list(exit_prompt_ids[end:])
