@@ -152,13 +152,13 @@ def _run(
             lines = list(read_lines(findings))
             checks = [line for line in lines if "check" in line]
             new = checks[len(result["checks"]) :]
+            if new:  # saved before it is shown: what a reader has seen is on the page, whenever the run ends
+                result |= {"checks": checks, "seconds": round(time.monotonic() - started, 1)}
+                save()
             for check in new:
                 console.print(
                     f"  {check['check']}: {WORDS[check['passed']]}, {check['figure']}", highlight=False, markup=False
                 )
-            if new:
-                result |= {"checks": checks, "seconds": round(time.monotonic() - started, 1)}
-                save()
             if now := [line["progress"] for line in lines if "progress" in line]:
                 status.update(f"{title}: {now[-1]}")
             if not ended and time.monotonic() - started > 60 * stage.minutes:
