@@ -16,6 +16,15 @@ from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.workbench.evaluate import evaluate
 from sgrpo_verl.workbench.train import train
 
+# A training on a CPU would take more memory with every step: oneDNN keeps compiled kernels of a thousand shapes, and
+# packed rows are of a new length each time; glibc keeps what lies between the activations (its thresholds in bytes).
+STEADY_MEMORY = {
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32",
+    "LRU_CACHE_CAPACITY": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(2 * 2**20),
+}
+
 
 def chosen(names: str, known: Mapping[str, Variant]) -> list[Variant]:
     """The variants that ``--variants`` names.
@@ -75,6 +84,8 @@ def trained(command: list[str], folder: Path, num_steps: int, console: Console, 
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         keep_metrics(folder)
+        if not torch.cuda.is_available():
+            environment = {**STEADY_MEMORY, **environment}
         # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
         _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=_threads(), **environment)
         keep_metrics(folder).rename(folder / "metrics.jsonl")

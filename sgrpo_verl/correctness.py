@@ -26,7 +26,7 @@ def compute_score(
 
     The arguments are verl's (``verl/utils/reward_score``). Only what follows the first ``think_end`` counts; a response
     without one counts whole. So does an answer alone, which ``extra_info`` says it is, whatever tags are in it. A
-    ``think_end`` that opens the answer, such as ``\boxed{``, is a part of it.
+    ``think_end`` that opens the answer, such as ``\boxed{``, is a part of it: a response without one has no answer.
 
     Args:
         data_source: named in errors.
@@ -44,7 +44,7 @@ def compute_score(
     truths = acceptable_answers(ground_truth, data_source)
     answer = str(solution_str)
     if think_end and opens_answer(think_end):
-        answer = answer[max(0, answer.find(think_end)) :]
+        answer = "".join(answer.partition(think_end)[1:])
     elif think_end:
         alone = (extra_info or {}).get(ANSWER_ALONE, False)
         answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]

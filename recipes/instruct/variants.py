@@ -15,7 +15,7 @@ VARIANTS = {
 
 
 def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
-    """The overrides that give every variant as many rows a prompt.
+    """The overrides that give every variant as many rows a prompt, and none a reward for an answer outside the box.
 
     On a CPU, rows that share no thought are computed without padding, 1,024 tokens at a time: all rows of a micro-batch
     are masked against each other there.
@@ -23,4 +23,5 @@ def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
     if variant.overrides[0] == PAPER:
         return "+thought=boxed", f"algorithm.sgrpo.num_exits={EXITS}", f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}"
     few = ("actor_rollout_ref.model.use_remove_padding=true", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=1024")
-    return f"actor_rollout_ref.rollout.n={EXITS + 1}", *(few if on_cpu else ())
+    boxed = r"+reward.custom_reward_function.reward_kwargs.think_end='\boxed{'"
+    return f"actor_rollout_ref.rollout.n={EXITS + 1}", boxed, *(few if on_cpu else ())

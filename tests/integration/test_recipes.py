@@ -106,6 +106,8 @@ def test_verl_accepts_the_instruct_recipes_command_for_each_variant(variant, on_
         assert settings.score == "answer"
         assert (settings.think_start, settings.think_end) == ("", "\\boxed{")
         assert settings.exit_prompt == "\n\nThus, the final answer is \\(\\boxed{"
+    else:
+        assert config.reward.custom_reward_function.reward_kwargs.think_end == "\\boxed{"
 
 
 def test_a_closing_phrase_is_written_as_the_docs_say():

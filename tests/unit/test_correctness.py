@@ -235,6 +235,14 @@ def test_without_a_closing_tag_the_whole_response_counts():
     assert compute_score("", "\\boxed{1}</think> or so", "1", think_end="") == 1.0
 
 
+def test_a_closing_phrase_that_opens_the_answer_is_a_part_of_it():
+    """A response without the phrase has no answer, as in ``sgrpo eval`` and in a serial group."""
+    box = {"think_end": "\\boxed{"}
+    assert compute_score("", "So it is 6. \\(\\boxed{5}\\)", "5", **box) == 1.0
+    assert compute_score("", "\\boxed{6}, no: \\boxed{5}", "5", **box) == 1.0
+    assert compute_score("", "The answer is 5.", "5", **box) == 0.0
+
+
 @pytest.mark.parametrize("truth", ['["3", "4"]', '["4","3"]', ' ["3","4"]'])
 def test_a_json_list_of_texts_is_a_list_of_truths(truth):
     """As Skywork-OR1 has them; the interval [3, 4] is none."""
