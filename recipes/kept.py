@@ -85,7 +85,8 @@ def trained(command: list[str], folder: Path, num_steps: int, console: Console, 
         started = time.monotonic()
         keep_metrics(folder)
         if not torch.cuda.is_available():
-            environment = {**STEADY_MEMORY, **environment}
+            steady = {name: os.environ.get(name, value) for name, value in STEADY_MEMORY.items()}
+            environment = {**steady, **environment}
         # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
         _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=_threads(), **environment)
         keep_metrics(folder).rename(folder / "metrics.jsonl")

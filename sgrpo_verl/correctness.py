@@ -25,8 +25,9 @@ def compute_score(
     r"""1.0 if the final answer of a response is right, else 0.0; bounded in time, whatever the response is.
 
     The arguments are verl's (``verl/utils/reward_score``). Only what follows the first ``think_end`` counts; a response
-    without one counts whole. So does an answer alone, which ``extra_info`` says it is, whatever tags are in it. A
-    ``think_end`` that opens the answer, such as ``\boxed{``, is a part of it: a response without one has no answer.
+    without one counts whole. If ``think_end`` opens the answer, as ``\boxed{`` does, it is a part of the answer, and a
+    whole response without it has none. An answer alone, which ``extra_info`` says it is, counts whole, whatever tags
+    are in it.
 
     Args:
         data_source: named in errors.
@@ -43,10 +44,11 @@ def compute_score(
     """
     truths = acceptable_answers(ground_truth, data_source)
     answer = str(solution_str)
+    alone = (extra_info or {}).get(ANSWER_ALONE, False)
     if think_end and opens_answer(think_end):
-        answer = "".join(answer.partition(think_end)[1:])
+        before, opening, after = answer.partition(think_end)
+        answer = opening + after if opening or not alone else before
     elif think_end:
-        alone = (extra_info or {}).get(ANSWER_ALONE, False)
         answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]
     if choices := choices_of((extra_info or {}).get("choices")):
         return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])

@@ -135,8 +135,8 @@ def training_command(
         f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
         # Of the prefix cache, in tokens: the shortest that vLLM is quick with on a CPU, where it would take 128.
         "+actor_rollout_ref.rollout.engine_kwargs.vllm.block_size=32",
-        # Memory. The logits of 1,024 tokens over 152,000 words would take 600 MB, several times over; an optimizer step
-        # that is not fused copies whole embeddings; and verl's buffer for the weights need not hold all of them.
+        # Memory. The logits of 1,024 tokens over a vocabulary of 152,000 take 600 MB, several times over; an optimizer
+        # step that is not fused copies whole embeddings; verl's buffer for weights need only hold the largest.
         "actor_rollout_ref.model.use_fused_kernels=true",
         "actor_rollout_ref.model.fused_kernel_options.impl_backend=torch",
         "+actor_rollout_ref.actor.optim.override_optimizer_config.fused=true",

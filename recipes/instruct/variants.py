@@ -15,7 +15,7 @@ VARIANTS = {
 
 
 def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
-    """The overrides that give every variant as many rows a prompt, and none a reward for an answer outside the box.
+    """The overrides that give every variant as many rows a prompt, and no reward for an answer outside the box.
 
     On a CPU, rows that share no thought are computed without padding, 1,024 tokens at a time: all rows of a micro-batch
     are masked against each other there.

@@ -241,6 +241,7 @@ def test_a_closing_phrase_that_opens_the_answer_is_a_part_of_it():
     assert compute_score("", "So it is 6. \\(\\boxed{5}\\)", "5", **box) == 1.0
     assert compute_score("", "\\boxed{6}, no: \\boxed{5}", "5", **box) == 1.0
     assert compute_score("", "The answer is 5.", "5", **box) == 0.0
+    assert compute_score("", "5", "5", {ANSWER_ALONE: True}, think_end="<answer>") == 1.0, "where a prompt ends in it"
 
 
 @pytest.mark.parametrize("truth", ['["3", "4"]', '["4","3"]', ' ["3","4"]'])
