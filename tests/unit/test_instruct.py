@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from recipes import kept
 from recipes.instruct import data, report
-from recipes.kept import chosen
+from recipes.kept import STEADY_MEMORY, chosen
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.score import score
 
@@ -105,3 +106,24 @@ def test_an_unknown_variant_is_named():
     assert [one.name for one in chosen("grpo,sgrpo", VARIANTS)] == ["grpo", "sgrpo"]
     with pytest.raises(UserError, match=r"--variants sgrpo,gpro: 'gpro' is none of sgrpo, grpo, length_penalty"):
         chosen("sgrpo,gpro", VARIANTS)
+
+
+def test_a_training_on_a_cpu_gets_what_keeps_its_memory_level_unless_the_user_says_otherwise(tmp_path, monkeypatch):
+    seen = {}
+
+    def train(command, folder, num_steps, console, **environment):
+        seen.update(environment)
+        (folder / "metrics.jsonl").write_text("")
+        (folder / "checkpoints" / "hf").mkdir(parents=True)
+        return folder / "metrics.jsonl", folder / "checkpoints" / "hf"
+
+    monkeypatch.setattr(kept, "train", train)
+    monkeypatch.setattr(kept.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
+    kept.trained([], tmp_path / "run", 1, QUIET)
+    assert seen["LRU_CACHE_CAPACITY"] == "7"
+    assert seen["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == STEADY_MEMORY["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]
+    monkeypatch.setattr(kept.torch.cuda, "is_available", lambda: True)
+    seen.clear()
+    kept.trained([], tmp_path / "on_a_gpu", 1, QUIET)
+    assert set(seen) == {"OMP_NUM_THREADS"}
