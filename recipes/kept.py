@@ -17,13 +17,8 @@ from sgrpo_verl.workbench.evaluate import evaluate
 from sgrpo_verl.workbench.train import train
 
 # A training on a CPU would take more memory with every step: oneDNN keeps compiled kernels of a thousand shapes, and
-# packed rows are of a new length each time; glibc keeps what lies between the activations (its thresholds in bytes).
-STEADY_MEMORY = {
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32",
-    "LRU_CACHE_CAPACITY": "1",
-    "MALLOC_MMAP_THRESHOLD_": str(2 * 2**20),
-    "MALLOC_TRIM_THRESHOLD_": str(2 * 2**20),
-}
+# packed rows are of a new length each time.
+STEADY_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "1"}
 
 
 def chosen(names: str, known: Mapping[str, Variant]) -> list[Variant]:

@@ -82,8 +82,13 @@ def on_cpu() -> bool:
 
 
 def environment() -> dict[str, str]:
-    """Variables for main_ppo: on a GPU, verl finds its platform by itself."""
-    return {} if on_cpu() else {"VERL_PLATFORM": ""}
+    """Variables for main_ppo: on a CPU, glibc's thresholds (bytes); on a GPU, verl finds its platform by itself.
+
+    With them it gives freed activations back at once: less memory, for up to a fifth more time in the actor.
+    """
+    if not on_cpu():
+        return {"VERL_PLATFORM": ""}
+    return {"MALLOC_MMAP_THRESHOLD_": str(2 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(2 * 2**20)}
 
 
 def data_type(out: Path) -> str:
