@@ -14,19 +14,17 @@ from typing import Annotated
 
 import torch
 import typer
-from omegaconf import OmegaConf
 from rich.console import Console
 
 from recipes import command, kept
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.instruct import report
 from recipes.instruct.data import ALL_TRAINING, CHOICE_PROBLEMS, TEST, TRAINING, choose, write_data
-from recipes.instruct.variants import ANSWER_TOKENS, VARIANTS, rows_of_a_prompt
+from recipes.instruct.variants import ANSWER_TOKENS, VARIANTS, rows_of_a_prompt, thought_form
 
 NUM_STEPS, SAVE_EVERY = 24, 4
 MAX_TOKENS = 512  # of a response
 TEST_PROBLEMS, TEST_EXITS = 512, 8
-FORM = Path(__file__).parents[2] / "hydra_configs" / "thought" / "boxed.yaml"
 console = Console()
 
 
@@ -117,7 +115,7 @@ def evaluate_trained(out: Path, folder: Path) -> None:
 
 def _run_eval(model: str, out: Path, run: Path, benchmark: str, temperature: int, *options: str) -> None:
     """``sgrpo eval`` with this recipe's limits, and the model's own way to think."""
-    form = OmegaConf.load(FORM).algorithm.sgrpo
+    form = thought_form()
     thoughts = ("--think-start", form.think_start, "--think-end", form.think_end, "--exit-prompt", form.exit_prompt)
     decoding = ("--temperature", str(temperature), "--top-p", "1", "--dtype", data_type(out))
     limits = ("--max-tokens", str(MAX_TOKENS), "--answer-tokens", str(ANSWER_TOKENS))

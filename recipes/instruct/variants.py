@@ -1,5 +1,10 @@
 """What the instruct recipe trains: S-GRPO, and beside it GRPO with and without a penalty on length."""
 
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
 from recipes.ablation.variants import PAPER, Variant
 
 EXITS = 4  # fewer than the paper's 8, for time
@@ -14,6 +19,11 @@ VARIANTS = {
 }
 
 
+def thought_form() -> Any:
+    """``think_start``, ``think_end`` and ``exit_prompt`` of ``+thought=boxed``, for what does not read that group."""
+    return OmegaConf.load(Path(__file__).parents[2] / "hydra_configs" / "thought" / "boxed.yaml").algorithm.sgrpo
+
+
 def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
     """The overrides that give every variant as many rows a prompt, and no reward for an answer outside the box.
 
@@ -23,5 +33,5 @@ def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
     if variant.overrides[0] == PAPER:
         return "+thought=boxed", f"algorithm.sgrpo.num_exits={EXITS}", f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}"
     few = ("actor_rollout_ref.model.use_remove_padding=true", "actor_rollout_ref.actor.ppo_max_token_len_per_gpu=1024")
-    boxed = r"+reward.custom_reward_function.reward_kwargs.think_end='\boxed{'"
+    boxed = f"+reward.custom_reward_function.reward_kwargs.think_end='{thought_form().think_end}'"
     return f"actor_rollout_ref.rollout.n={EXITS + 1}", boxed, *(few if on_cpu else ())

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from recipes import kept
 from recipes.instruct import data, report
-from recipes.kept import STEADY_MEMORY, chosen
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.score import score
 
@@ -103,9 +102,9 @@ def test_only_problems_that_the_model_gets_right_are_trained_on(tmp_path):
 def test_an_unknown_variant_is_named():
     from recipes.instruct.variants import VARIANTS
 
-    assert [one.name for one in chosen("grpo,sgrpo", VARIANTS)] == ["grpo", "sgrpo"]
+    assert [one.name for one in kept.chosen("grpo,sgrpo", VARIANTS)] == ["grpo", "sgrpo"]
     with pytest.raises(UserError, match=r"--variants sgrpo,gpro: 'gpro' is none of sgrpo, grpo, length_penalty"):
-        chosen("sgrpo,gpro", VARIANTS)
+        kept.chosen("sgrpo,gpro", VARIANTS)
 
 
 def test_a_training_on_a_cpu_gets_what_keeps_its_memory_level_unless_the_user_says_otherwise(tmp_path, monkeypatch):
@@ -122,7 +121,7 @@ def test_a_training_on_a_cpu_gets_what_keeps_its_memory_level_unless_the_user_sa
     monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
     kept.trained([], tmp_path / "run", 1, QUIET)
     assert seen["LRU_CACHE_CAPACITY"] == "7"
-    assert seen["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == STEADY_MEMORY["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]
+    assert seen["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == kept.STEADY_MEMORY["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]
     monkeypatch.setattr(kept.torch.cuda, "is_available", lambda: True)
     seen.clear()
     kept.trained([], tmp_path / "on_a_gpu", 1, QUIET)
