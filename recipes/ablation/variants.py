@@ -54,6 +54,7 @@ STOPS = (
     Variant("weight_1", "taught stop, 1.5e-4, weight 1", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=1")),
     Variant("weight_16", "taught stop, 1.5e-4, weight 16", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=16")),
     Variant("lower_rate", "taught stop, 1e-4", (TAUGHT, _LOWER)),
+    Variant("low_rate", "taught stop, 5e-5", (TAUGHT,)),
     Variant("floor_lower_rate", "taught stop, 1e-4, floor 0.01", (TAUGHT, _LOWER, _FLOOR)),
     Variant("floor_low_rate", "taught stop, 5e-5, floor 0.01", (TAUGHT, _FLOOR)),
 )
