@@ -38,23 +38,28 @@ QUESTIONS = (
     Variant("even_exits", "S-GRPO, exits evenly spaced", (PAPER, "algorithm.sgrpo.exit_sampling=even")),
 )
 
-# Of a reasoner that never stops after the first pass: the paper's form at two rates, the taught stop, either half of it
-# alone, and other choices of its rate, weight and floor.
+# Of a reasoner that never stops after the first pass: the paper's form at two rates, the taught stop at three, either
+# half of it alone, and other choices of its floor and weight.
 _LOWER = "actor_rollout_ref.actor.optim.lr=1e-4"
-_FLOOR = "algorithm.sgrpo.closing_tag_floor=0.01"
+_NO_FLOOR = "algorithm.sgrpo.closing_tag_floor=0"
+_HIGH_FLOOR = "algorithm.sgrpo.closing_tag_floor=0.01"
+_ONE, _SIXTEEN = (f"algorithm.sgrpo.closing_tag_weight={weight}" for weight in (1, 16))
+_UNTRAINED, _UNIFORM = "algorithm.sgrpo.train_closing_tag=false", "algorithm.sgrpo.exit_sampling=uniform"
 STOPS = (
     Variant("paper_low_rate", "S-GRPO, 5e-5", (PAPER,)),
     Variant("paper", "S-GRPO, 1.5e-4", (PAPER, RATE)),
-    Variant("taught_stop", "taught stop, 1.5e-4", (TAUGHT, RATE)),
-    Variant("positions", "ends of lines alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.train_closing_tag=false")),
-    Variant("closing_tag", "closing tag alone, 1.5e-4", (TAUGHT, RATE, "algorithm.sgrpo.exit_sampling=uniform")),
-    Variant(
-        "warm_up", "taught stop, 1.5e-4, warm-up", (TAUGHT, RATE, "actor_rollout_ref.actor.optim.lr_warmup_steps=2")
-    ),
-    Variant("weight_1", "taught stop, 1.5e-4, weight 1", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=1")),
-    Variant("weight_16", "taught stop, 1.5e-4, weight 16", (TAUGHT, RATE, "algorithm.sgrpo.closing_tag_weight=16")),
-    Variant("lower_rate", "taught stop, 1e-4", (TAUGHT, _LOWER)),
+    Variant("taught_stop", "taught stop, 1e-4", (TAUGHT, _LOWER)),
+    Variant("high_rate", "taught stop, 1.5e-4", (TAUGHT, RATE)),
     Variant("low_rate", "taught stop, 5e-5", (TAUGHT,)),
-    Variant("floor_lower_rate", "taught stop, 1e-4, floor 0.01", (TAUGHT, _LOWER, _FLOOR)),
-    Variant("floor_low_rate", "taught stop, 5e-5, floor 0.01", (TAUGHT, _FLOOR)),
+    Variant(
+        "warm_up", "taught stop, 1e-4, warm-up", (TAUGHT, _LOWER, "actor_rollout_ref.actor.optim.lr_warmup_steps=2")
+    ),
+    Variant("no_floor_lower_rate", "no floor, 1e-4", (TAUGHT, _LOWER, _NO_FLOOR)),
+    Variant("no_floor", "no floor, 1.5e-4", (TAUGHT, RATE, _NO_FLOOR)),
+    Variant("no_floor_weight_1", "no floor, 1.5e-4, weight 1", (TAUGHT, RATE, _NO_FLOOR, _ONE)),
+    Variant("no_floor_weight_16", "no floor, 1.5e-4, weight 16", (TAUGHT, RATE, _NO_FLOOR, _SIXTEEN)),
+    Variant("high_floor_low_rate", "floor 0.01, 5e-5", (TAUGHT, _HIGH_FLOOR)),
+    Variant("high_floor", "floor 0.01, 1e-4", (TAUGHT, _LOWER, _HIGH_FLOOR)),
+    Variant("positions", "ends of lines alone, 1.5e-4", (TAUGHT, RATE, _UNTRAINED)),
+    Variant("closing_tag", "closing tag alone, no floor, 1.5e-4", (TAUGHT, RATE, _NO_FLOOR, _UNIFORM)),
 )
