@@ -80,8 +80,7 @@ def trained(command: list[str], folder: Path, num_steps: int, console: Console, 
         started = time.monotonic()
         keep_metrics(folder)
         if not torch.cuda.is_available():
-            steady = {name: os.environ.get(name, value) for name, value in STEADY_MEMORY.items()}
-            environment = {**steady, **environment}
+            environment = {**unless_set(STEADY_MEMORY), **environment}
         # Ray gives each of verl's processes one thread unless this says otherwise; actor and engine take turns.
         _, checkpoint = train(command, folder, num_steps, console, OMP_NUM_THREADS=_threads(), **environment)
         keep_metrics(folder).rename(folder / "metrics.jsonl")
@@ -89,6 +88,11 @@ def trained(command: list[str], folder: Path, num_steps: int, console: Console, 
         shutil.rmtree(folder / "checkpoints")
         (folder / "seconds.json").write_text(json.dumps({"train": time.monotonic() - started}) + "\n")
     return model
+
+
+def unless_set(variables: Mapping[str, str]) -> dict[str, str]:
+    """These variables of the environment, with the user's own values where there are any."""
+    return {name: os.environ.get(name, value) for name, value in variables.items()}
 
 
 def _threads() -> str:

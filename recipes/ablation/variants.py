@@ -7,6 +7,7 @@ NUM_STEPS = 24
 UNTRAINED = "untrained"
 PAPER, TAUGHT = "+sgrpo=paper", "+sgrpo=taught_stop"
 RATE = "actor_rollout_ref.actor.optim.lr=1.5e-4"  # three times the toy's
+NO_FLOOR = "algorithm.sgrpo.closing_tag_floor=0"
 PUBLISHED = ("sums", "swaps")  # the tasks of the ablation, whose reasoners stop by themselves now and then
 
 
@@ -41,9 +42,8 @@ QUESTIONS = (
 # Of a reasoner that never stops after the first pass: the paper's form at two rates, the taught stop at three, either
 # half of it alone, and other choices of its floor and weight.
 _LOWER = "actor_rollout_ref.actor.optim.lr=1e-4"
-_NO_FLOOR = "algorithm.sgrpo.closing_tag_floor=0"
 _HIGH_FLOOR = "algorithm.sgrpo.closing_tag_floor=0.01"
-_ONE, _SIXTEEN = (f"algorithm.sgrpo.closing_tag_weight={weight}" for weight in (1, 16))
+_LIGHT, _HEAVY = "algorithm.sgrpo.closing_tag_weight=1", "algorithm.sgrpo.closing_tag_weight=16"
 _UNTRAINED, _UNIFORM = "algorithm.sgrpo.train_closing_tag=false", "algorithm.sgrpo.exit_sampling=uniform"
 STOPS = (
     Variant("paper_low_rate", "S-GRPO, 5e-5", (PAPER,)),
@@ -54,12 +54,12 @@ STOPS = (
     Variant(
         "warm_up", "taught stop, 1e-4, warm-up", (TAUGHT, _LOWER, "actor_rollout_ref.actor.optim.lr_warmup_steps=2")
     ),
-    Variant("no_floor_lower_rate", "no floor, 1e-4", (TAUGHT, _LOWER, _NO_FLOOR)),
-    Variant("no_floor", "no floor, 1.5e-4", (TAUGHT, RATE, _NO_FLOOR)),
-    Variant("no_floor_weight_1", "no floor, 1.5e-4, weight 1", (TAUGHT, RATE, _NO_FLOOR, _ONE)),
-    Variant("no_floor_weight_16", "no floor, 1.5e-4, weight 16", (TAUGHT, RATE, _NO_FLOOR, _SIXTEEN)),
+    Variant("no_floor_lower_rate", "no floor, 1e-4", (TAUGHT, _LOWER, NO_FLOOR)),
+    Variant("no_floor", "no floor, 1.5e-4", (TAUGHT, RATE, NO_FLOOR)),
+    Variant("no_floor_weight_1", "no floor, 1.5e-4, weight 1", (TAUGHT, RATE, NO_FLOOR, _LIGHT)),
+    Variant("no_floor_weight_16", "no floor, 1.5e-4, weight 16", (TAUGHT, RATE, NO_FLOOR, _HEAVY)),
     Variant("high_floor_low_rate", "floor 0.01, 5e-5", (TAUGHT, _HIGH_FLOOR)),
     Variant("high_floor", "floor 0.01, 1e-4", (TAUGHT, _LOWER, _HIGH_FLOOR)),
     Variant("positions", "ends of lines alone, 1.5e-4", (TAUGHT, RATE, _UNTRAINED)),
-    Variant("closing_tag", "closing tag alone, no floor, 1.5e-4", (TAUGHT, RATE, _NO_FLOOR, _UNIFORM)),
+    Variant("closing_tag", "closing tag alone, no floor, 1.5e-4", (TAUGHT, RATE, NO_FLOOR, _UNIFORM)),
 )

@@ -87,8 +87,7 @@ def environment() -> dict[str, str]:
     """
     if not on_cpu():
         return {"VERL_PLATFORM": ""}
-    thresholds = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
-    return {name: os.environ.get(name, str(2 * 2**20)) for name in thresholds}
+    return kept.unless_set(dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2 * 2**20)))
 
 
 def data_type(out: Path) -> str:

@@ -1,13 +1,12 @@
 """What the language recipe trains: S-GRPO, the rows of the ablation, and the two loss aggregations at two rates."""
 
-from recipes.ablation.variants import PAPER, ROWS, TAUGHT, Variant
+from recipes.ablation.variants import NO_FLOOR, PAPER, ROWS, TAUGHT, Variant
 
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 _HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
 
 _SENTENCES = "algorithm.sgrpo.exit_sampling=sentences"  # a pass is one line
-_NO_FLOOR = "algorithm.sgrpo.closing_tag_floor=0"
 # A closing tag was not sampled, so the rollout has no log-prob of it; the actor computes its own.
 _OLD_LOG_PROBS = "algorithm.rollout_correction.bypass_mode=false"
 
@@ -21,7 +20,7 @@ def variants() -> dict[str, Variant]:
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
         Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),
         Variant("taught_stop", "taught stop", (TAUGHT, _SENTENCES, _OLD_LOG_PROBS)),
-        Variant("no_floor", "taught stop, no floor", (TAUGHT, _SENTENCES, _OLD_LOG_PROBS, _NO_FLOOR)),
+        Variant("no_floor", "taught stop, no floor", (TAUGHT, _SENTENCES, _OLD_LOG_PROBS, NO_FLOOR)),
         Variant(
             "positions",
             "exits at the ends of sentences alone",
