@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LONGEST_TAIL = 32  # tokens of a prompt that can hold the end of a closed thought
+WORD = "A"  # one token of its own in any vocabulary of text
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -51,16 +52,28 @@ def opens_answer(think_end: str) -> bool:
 
 
 def encode(tokenizer: Any, text: str, tag: str) -> list[int]:
-    """A text's tokens, in which ``tag`` is one token if the tokenizer has one for it, also where it reads no such text.
+    """A text's tokens, as the model knows them where a word follows.
 
-    Some tokenizers keep their special tokens out of what they encode, and make pieces of them.
+    At the end of a text, a tokenizer of GPT-2's kind makes one token of two line breaks. Before a word they are two, so
+    a model that has only ever seen the two does not know how to go on after the one. And ``tag`` is one token if the
+    tokenizer has one for it, also where it reads no such text: some keep special tokens out of what they encode.
     """
-    token_ids = list(tokenizer.encode(text, add_special_tokens=False))
+    token_ids = _encode_before_word(tokenizer, text)
     token = special_token(tokenizer, tag)
     if token is None or token in token_ids or tag not in text:
         return token_ids
-    parts = [tokenizer.encode(part, add_special_tokens=False) if part else [] for part in text.split(tag)]
+    parts = [_encode_before_word(tokenizer, part) if part else [] for part in text.split(tag)]
     return [one for number, part in enumerate(parts) for one in ([token, *part] if number else part)]
+
+
+def _encode_before_word(tokenizer: Any, text: str) -> list[int]:
+    """A text's tokens; white space at its end is encoded as before a word, unless it is a part of the word's token."""
+    alone = list(tokenizer.encode(text, add_special_tokens=False))
+    if not text[-1:].isspace():
+        return alone
+    *before, word = tokenizer.encode(f"{text}{WORD}", add_special_tokens=False)
+    known = tokenizer.decode([word]) == WORD and tokenizer.decode(before) == tokenizer.decode(alone)
+    return before if known else alone
 
 
 def special_token(tokenizer: Any, tag: str) -> int | None:

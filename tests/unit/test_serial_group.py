@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from tokenizers import Tokenizer, models
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import decoders as token_decoders
 from transformers import PreTrainedTokenizerFast
 
 from sgrpo_verl.algorithm.serial_group import (
@@ -214,6 +215,48 @@ class TestTags:
 
 
 TOKENS = st.lists(st.integers(14, 50), max_size=40)
+
+GPT_2 = pre_tokenizers.ByteLevel(add_prefix_space=False)
+QWEN = pre_tokenizers.Sequence(
+    [
+        pre_tokenizers.Split(Regex(r"\p{L}+|[^\s\p{L}]+[\r\n]*|\s*[\r\n]+|\s+"), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ]
+)
+
+
+class TestWhiteSpaceAtTheEnd:
+    """An exit prompt ends in line breaks, and its tokens must be those that the model knows before an answer."""
+
+    @staticmethod
+    def tokenizer(splits):
+        """Bytes, and one token for two line breaks; ``splits`` decides where a text falls apart first."""
+        vocabulary = {character: number for number, character in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+        line_break = GPT_2.pre_tokenize_str("\n")[0][0]
+        model = models.BPE({**vocabulary, 2 * line_break: len(vocabulary)}, [(line_break, line_break)])
+        bare = Tokenizer(model)
+        bare.pre_tokenizer, bare.decoder = splits, token_decoders.ByteLevel()
+        return PreTrainedTokenizerFast(tokenizer_object=bare)
+
+    @pytest.mark.parametrize("splits", [GPT_2, QWEN])
+    @pytest.mark.parametrize("text", ["stop.\n</think>\n\n", "</think>\n", "</think>\n\n\n", " \n", "a ", "a\n \n"])
+    @pytest.mark.parametrize("answer", ["The answer", "12", "**4**"])
+    def test_tokens_are_those_of_the_longer_text(self, splits, text, answer):
+        tokenizer = self.tokenizer(splits)
+        ids = encode(tokenizer, text, "</think>")
+        assert tokenizer.decode(ids) == text
+        assert tokenizer.encode(text + answer, add_special_tokens=False)[: len(ids)] == ids
+
+    def test_alone_they_are_others(self):
+        """The case that this is about."""
+        tokenizer = self.tokenizer(GPT_2)
+        assert tokenizer.encode("a\n\n") != tokenizer.encode("a\n\nb")[:-1]
+
+    def test_around_a_special_token(self):
+        tokenizer = self.tokenizer(GPT_2)
+        tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
+        natural = tokenizer.encode("stop.\n</think>\n\nThe", add_special_tokens=False)
+        assert encode(tokenizer, "stop.\n</think>\n\n", "</think>") == natural[:-3]
 
 
 class TestSpecialTags:
