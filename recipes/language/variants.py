@@ -1,12 +1,11 @@
 """What the language recipe trains: S-GRPO, the rows of the ablation, and the two loss aggregations at two rates."""
 
-from recipes.ablation.variants import NO_FLOOR, PAPER, ROWS, TAUGHT, Variant
+from recipes.ablation.variants import PAPER, ROWS, TAUGHT, Variant
 
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 _HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
 
-_SENTENCES = "algorithm.sgrpo.exit_sampling=sentences"  # a pass is one line
 # A closing tag was not sampled, so the rollout has no log-prob of it; the actor computes its own.
 _OLD_LOG_PROBS = "algorithm.rollout_correction.bypass_mode=false"
 
@@ -19,13 +18,8 @@ def variants() -> dict[str, Variant]:
         Variant("high_rate", "S-GRPO, twice the rate", (PAPER, _HIGH_RATE)),
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
         Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),
-        Variant("taught_stop", "taught stop", (TAUGHT, _SENTENCES, _OLD_LOG_PROBS)),
-        Variant("no_floor", "taught stop, no floor", (TAUGHT, _SENTENCES, _OLD_LOG_PROBS, NO_FLOOR)),
-        Variant(
-            "positions",
-            "exits at the ends of sentences alone",
-            (TAUGHT, _SENTENCES, "algorithm.sgrpo.train_closing_tag=false"),
-        ),
+        Variant("taught_stop", "taught stop", (TAUGHT, _OLD_LOG_PROBS)),
+        Variant("positions", "exits at the ends of lines alone", (TAUGHT, "algorithm.sgrpo.train_closing_tag=false")),
         Variant(
             "closing_tag",
             "closing tag trained alone",
