@@ -5,6 +5,7 @@ from recipes.ablation.variants import PAPER, ROWS, TAUGHT, Variant
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 _HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
+_LOW_RATE = "actor_rollout_ref.actor.optim.lr=1.5e-5"
 
 # A closing tag was not sampled, so the rollout has no log-prob of it; the actor computes its own.
 _OLD_LOG_PROBS = "algorithm.rollout_correction.bypass_mode=false"
@@ -19,6 +20,7 @@ def variants() -> dict[str, Variant]:
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
         Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),
         Variant("taught_stop", "taught stop", (TAUGHT, _OLD_LOG_PROBS)),
+        Variant("taught_stop_low_rate", "taught stop, half the rate", (TAUGHT, _OLD_LOG_PROBS, _LOW_RATE)),
         Variant("positions", "exits at the ends of lines alone", (TAUGHT, "algorithm.sgrpo.train_closing_tag=false")),
         Variant(
             "closing_tag",
