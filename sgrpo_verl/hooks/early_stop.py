@@ -54,6 +54,6 @@ def never_stops(known: Sequence[Known], think_end: str) -> str | None:
     return (
         f"in the first {len(known)} right responses the answer was known after {place:.0%} of the thought, but "
         f"{'none' if share == 0 else f'only {share:.1%}'} of the thoughts stopped there. What is never sampled is not "
-        "learnt, so thoughts may hardly get shorter, or even grow. +sgrpo=taught_stop teaches the stop itself; it is "
+        "learnt, so thoughts may get hardly any shorter. +sgrpo=taught_stop teaches the stop itself; it is "
         f"algorithm.sgrpo.train_closing_tag=true with exit_prompt={exit_prompt!r} and exit_sampling=lines"
     )
