@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LONGEST_TAIL = 32  # tokens of a prompt that can hold the end of a closed thought
-WORD = "A"  # one token of its own in any vocabulary of text
+WORD = "A"  # one token of its own in nearly any vocabulary; without it, a text is encoded alone
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -62,7 +62,9 @@ def encode(tokenizer: Any, text: str, tag: str) -> list[int]:
     token = special_token(tokenizer, tag)
     if token is None or token in token_ids or tag not in text:
         return token_ids
-    parts = [_encode_before_word(tokenizer, part) if part else [] for part in text.split(tag)]
+    *before, last = text.split(tag)  # only the last part may be followed by a word
+    parts = [tokenizer.encode(part, add_special_tokens=False) if part else [] for part in before]
+    parts.append(_encode_before_word(tokenizer, last) if last else [])
     return [one for number, part in enumerate(parts) for one in ([token, *part] if number else part)]
 
 

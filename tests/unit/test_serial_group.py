@@ -258,6 +258,13 @@ class TestWhiteSpaceAtTheEnd:
         natural = tokenizer.encode("stop.\n</think>\n\nThe", add_special_tokens=False)
         assert encode(tokenizer, "stop.\n</think>\n\n", "</think>") == natural[:-3]
 
+    def test_before_a_special_token_that_is_not_read_no_word_follows(self):
+        tokenizer = self.tokenizer(GPT_2)
+        tokenizer.add_special_tokens({"additional_special_tokens": ["</think>"]})
+        natural = tokenizer.encode("stop.\n\n</think>\n\nThe", add_special_tokens=False)
+        tokenizer.split_special_tokens = True
+        assert encode(tokenizer, "stop.\n\n</think>\n\n", "</think>") == natural[:-3]
+
 
 class TestSpecialTags:
     """Tokenizers that keep their special tokens out of what they encode."""
