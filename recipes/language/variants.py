@@ -5,6 +5,7 @@ from recipes.ablation.variants import PAPER, ROWS, TAUGHT, Variant
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 _HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
+_CUT_IS_WRONG = "algorithm.sgrpo.cut_answers=wrong"
 _LOW_RATE = "actor_rollout_ref.actor.optim.lr=1.5e-5"  # half of it
 
 # A closing tag was not sampled, so the rollout has no log-prob of it; the actor computes its own.
@@ -15,7 +16,12 @@ def variants() -> dict[str, Variant]:
     """By their names; each starts from the same taught model and sees the same prompts."""
     further = (
         Variant("length_penalty", "GRPO, length penalty", ("+sgrpo=length_penalty",)),
-        Variant("cut_answers_wrong", "S-GRPO, cut answers are wrong", (PAPER, "algorithm.sgrpo.cut_answers=wrong")),
+        Variant("cut_answers_wrong", "S-GRPO, cut answers are wrong", (PAPER, _CUT_IS_WRONG)),
+        Variant(
+            "cut_answers_wrong_high_rate",
+            "S-GRPO, cut answers are wrong, twice the rate",
+            (PAPER, _CUT_IS_WRONG, _HIGH_RATE),
+        ),
         Variant("high_rate", "S-GRPO, twice the rate", (PAPER, _HIGH_RATE)),
         Variant("seq_mean", "S-GRPO, seq-mean-token-mean", (PAPER, _SEQ_MEAN)),
         Variant("seq_mean_high_rate", "S-GRPO, seq-mean-token-mean, twice the rate", (PAPER, _SEQ_MEAN, _HIGH_RATE)),
