@@ -105,7 +105,7 @@ def styles() -> Iterable[dict[str, Any]]:
 
 def save(figure: Any, path: Path) -> None:
     """White behind the plot, so that it can be read on a dark page, too."""
-    figure.savefig(path, dpi=130, facecolor="white")
+    figure.savefig(path, dpi=130, facecolor="white", bbox_inches="tight")  # a legend may be wider than its plot
     plt.close(figure)
 
 
