@@ -5,8 +5,8 @@ from recipes.ablation.variants import PAPER, ROWS, TAUGHT, Variant
 EXITS = 4  # fewer than the paper's 8, for time
 _SEQ_MEAN = "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-mean"
 _HIGH_RATE = "actor_rollout_ref.actor.optim.lr=6.0e-5"  # twice the recipe's own
-_CUT_IS_WRONG = "algorithm.sgrpo.cut_answers=wrong"
 _LOW_RATE = "actor_rollout_ref.actor.optim.lr=1.5e-5"  # half of it
+_CUT_IS_WRONG = "algorithm.sgrpo.cut_answers=wrong"
 
 # A closing tag was not sampled, so the rollout has no log-prob of it; the actor computes its own.
 _OLD_LOG_PROBS = "algorithm.rollout_correction.bypass_mode=false"
