@@ -15,11 +15,11 @@ help:
 	@echo "Times are those of 2 cores; a fresh checkout adds about three minutes of setting up, a slow network more."
 	@echo "make demo       teach a small reasoner, train it with S-GRPO on the CPU, show the result (SEED=0); 10 to 25 minutes"
 	@echo "make ablation   the paper's ablation in miniature on the CPU: two tasks, four rows, three seeds; about two and a half hours"
-	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU; 60 to 90 minutes (see recipes/language)"
-	@echo "make instruct   S-GRPO on an instruct model as it is, GSM8K; some four hours on the CPU, not yet trained through (MODEL=Qwen/Qwen2.5-0.5B-Instruct: hub id or folder; ARGS=…: further options)"
+	@echo "make language   S-GRPO on a pretrained language model of 135 million parameters, on the CPU; 60 to 90 minutes, 16 GiB of memory (see recipes/language)"
+	@echo "make instruct   S-GRPO on an instruct model as it is, GSM8K; some four hours and 24 GiB of memory on the CPU (MODEL=Qwen/Qwen2.5-0.5B-Instruct: hub id or folder; ARGS=…: further options)"
 	@echo "make bench      what S-GRPO costs beside GRPO on the CPU, and what the packed layout saves; within an hour"
 	@echo "make selftest   sgrpo selftest in its CPU size: attention, an update, training with vLLM; six minutes"
-	@echo "make test       lint, types and all tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
+	@echo "make test       lint, types and the tests, in two processes that take up to 14 GiB (TEST_PROCESSES=1: 8 GiB); about 25 minutes"
 	@echo "make test-unit  the tests that start no verl process; a few minutes"
 	@echo "make test-modes  verl's separate_async trainer and two Ray nodes, on the CPU; 10 to 20 minutes"
 	@echo "make test-pinned  what verl pins for GPUs, on the CPU: unit, packed, plugin and recipe tests, and the selftest; its first set-up downloads 5 GB"
@@ -28,7 +28,7 @@ help:
 	@echo "make release-check  sdist and wheel, checked, and the wheel proved in an environment of its own, 2 GB of downloads; some minutes"
 	@echo "make setup      what demo, ablation, language, instruct, bench and selftest run with, into .venv; they set it up themselves"
 	@echo "make setup-tools  what test, check and docs need beside it, into the same .venv; they add it themselves"
-	@echo "make clean      remove .venv and outputs"
+	@echo "make clean      remove .venv, .venv-pinned and outputs, with the models in it"
 
 setup: $(READY)
 

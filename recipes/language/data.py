@@ -8,6 +8,7 @@ import pandas as pd
 
 from recipes.language.stories import HELD_OUT, TAUGHT, Family, draw_stories
 from sgrpo_verl.data.local import read_file
+from sgrpo_verl.errors import UserError
 
 TRAIN, TEST, HELD_OUT_TEST = 2048, 512, 192
 LARGE = 0.05  # of the events' numbers are from 12 to 19, of which no lesson has one: the model's own errors
@@ -48,7 +49,10 @@ def _easiest(file: Path) -> list[tuple[str, str, str]]:
         solution = problem.get("solution", "")
         return len(re.findall("<<.*?>>", solution)) or len(solution.splitlines()), len(problem["problem"])
 
-    easiest = sorted(read_file(file), key=calculations)[:EASIEST]
+    problems = read_file(file)
+    if missing := {"problem", "answer"} - set.intersection(*map(set, problems)):
+        raise UserError(f"{file}: not every problem has {' and '.join(sorted(missing))}; each needs problem and answer")
+    easiest = sorted(problems, key=calculations)[:EASIEST]
     return [("gsm8k", problem["problem"], str(problem["answer"])) for problem in easiest]
 
 

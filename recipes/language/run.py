@@ -52,8 +52,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     stories, out = out, out / "never_stops" if never_stops else out
-    taught = _taught(stories, out, never_stops)
     tests = write_data(out / "data", benchmarks)
+    taught = _taught(stories, out, never_stops)
     _evaluate(taught, out, out / UNTRAINED, tests)
     runs = [(variant, int(seed)) for seed in seeds.split(",") for variant in chosen]
     for number, (variant, seed) in enumerate(runs, start=1):

@@ -18,9 +18,10 @@ def is_sgrpo(config: Any) -> bool:
     return str(config.algorithm.adv_estimator) == "sgrpo"
 
 
-def _config_is_sgrpo(instance: Any, arguments: dict[str, Any]) -> bool:
-    """the config says `algorithm.adv_estimator=sgrpo`"""
-    return is_sgrpo(arguments["config"])
+def _config_names_sgrpo(instance: Any, arguments: dict[str, Any]) -> bool:
+    """the config says `algorithm.adv_estimator=sgrpo`, or has settings in `algorithm.sgrpo`"""
+    config = arguments["config"]
+    return is_sgrpo(config) or bool(config.algorithm.get("sgrpo"))
 
 
 def _trainer_is_sgrpo(trainer: Any, arguments: dict[str, Any]) -> bool:
@@ -93,7 +94,7 @@ HOOKS = (
         ("config",),
         "config check",
         "sgrpo_verl.settings.driver:validate_config",
-        _config_is_sgrpo,
+        _config_names_sgrpo,
     ),
     Hook(
         "verl.trainer.ppo.core_algos",

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from packaging.version import Version
 
 from sgrpo_verl.hooks.install import changed, logger
+from sgrpo_verl.hooks.table import is_sgrpo
 from sgrpo_verl.settings.config import complete, doubtful
 
 OLDEST_VERL = Version("0.9.0")
@@ -26,9 +27,16 @@ def prepare(config: DictConfig) -> None:
     """Complete ``config`` in place and print what was filled in.
 
     Raises:
-        ValueError: see ``config.complete``.
+        ValueError: it has settings of S-GRPO and names another estimator; else see ``config.complete``.
         RuntimeError: verl is too old, or newer than any tested and changed where we hook in.
     """
+    if not is_sgrpo(config):
+        estimator = config.algorithm.adv_estimator
+        raise ValueError(
+            f"algorithm.adv_estimator={estimator} with settings in algorithm.sgrpo: {estimator} would train and read "
+            "none of them. For S-GRPO set adv_estimator=sgrpo, or leave it out after a config group such as "
+            f"+sgrpo=paper; for {estimator} leave the settings out (~algorithm.sgrpo)"
+        )
     installed = Version(verl.__version__)
     if installed < OLDEST_VERL:
         raise RuntimeError(f"sgrpo-verl needs verl >= {OLDEST_VERL}, and verl {installed} is installed")

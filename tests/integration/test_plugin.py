@@ -209,6 +209,16 @@ def test_another_estimator_sees_verls_own_config():
     assert validated(*grpo) == validated(*grpo, **WITHOUT)
 
 
+def test_settings_of_sgrpo_with_another_estimator_are_refused():
+    grpo = ("+sgrpo=paper", "algorithm.adv_estimator=grpo")
+    code = VALIDATE.format(overrides=["actor_rollout_ref.rollout.name=vllm", *grpo])
+    with pytest.raises(subprocess.CalledProcessError) as error:
+        python(code)
+    assert "adv_estimator=grpo with settings in algorithm.sgrpo" in error.value.stderr
+    assert "CONFIG" not in error.value.stdout
+    assert validated(*grpo, "~algorithm.sgrpo")  # as the message says
+
+
 def test_the_driver_completes_the_config_and_prints_what_it_filled_in():
     out = validated("algorithm.adv_estimator=sgrpo")
     printed, config = out.split("CONFIG")

@@ -4,6 +4,7 @@ import json
 import random
 import re
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,9 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.kept import data_type, keep_metrics
 from recipes.language import teach
+from recipes.language.data import EASIEST, write_data
 from recipes.language.lessons import CHECK, HABIT, NEVER_STOPS, response, sums, thought_pass
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
 from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.workbench.lessons import lesson_batches
@@ -147,3 +150,15 @@ def test_larger_numbers_only_where_they_are_asked_for():
 
     assert set(numbers(0.0)) <= set(range(2, 10))
     assert 0.1 < sum(amount > 9 for amount in numbers(0.3)) / len(numbers(0.3)) < 0.4
+
+
+def test_the_easiest_of_gsm8k_are_a_test_set_where_there_is_a_file_with_its_columns(tmp_path):
+    problems = [{"problem": "2?" * number, "answer": "2", "solution": "<<1+1=2>>" * number} for number in range(1, 99)]
+    file = tmp_path / "gsm8k_test.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in reversed(problems)))
+    assert write_data(tmp_path / "data", str(tmp_path)) == ["test", "held_out", "gsm8k_easiest"]
+    prompts = pd.read_parquet(tmp_path / "data" / "gsm8k_easiest.parquet")["prompt"]
+    assert [prompt[0]["content"] for prompt in prompts] == [one["problem"] for one in problems[:EASIEST]]
+    file.write_text(json.dumps({"question": "2?", "answer": "2"}))
+    with pytest.raises(UserError, match=r"gsm8k_test\.jsonl: not every problem has problem; each needs"):
+        write_data(tmp_path / "data", str(tmp_path))
