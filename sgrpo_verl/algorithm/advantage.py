@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sgrpo_verl.hooks.table import COMPLETED
+
 ADV_ESTIMATOR = "sgrpo"
 EPSILON = 1e-6  # as in verl's GRPO, added to the standard deviation
 
@@ -32,13 +34,13 @@ def compute_sgrpo_advantage(
         token_level_rewards: (rows, response length) float; r_i is the sum of a row.
         response_mask: (rows, response length), 1 for tokens that the policy sampled.
         index: (rows,) the prompt's uid of each row; rows of a group may lie anywhere.
-        config: verl's ``algorithm`` config; of it ``sgrpo.norm_adv_by_std`` (default false) is read.
+        config: verl's ``algorithm`` config, completed by the driver; ``sgrpo.norm_adv_by_std`` (default false) is read.
 
     Returns:
         Advantages and returns, which are the same tensor: (rows, response length) float32.
 
     Raises:
-        RuntimeError: ``algorithm.sgrpo`` is missing, so nothing has made serial groups.
+        RuntimeError: the driver has not completed the config, so nothing has made serial groups.
     """
     norm_by_std = _norm_by_std(config)
     number_of: dict[Any, int] = {}
@@ -55,10 +57,10 @@ def compute_sgrpo_advantage(
 
 
 def _norm_by_std(config: Any) -> bool:
-    sgrpo = config.get("sgrpo") if config is not None else None
-    if sgrpo is None:  # rewards of plain samples would come out as advantages without a word
+    if config is None or not config.get(COMPLETED):  # rewards of plain samples would come out as advantages
         raise RuntimeError(
-            "algorithm.sgrpo is missing: the driver did not complete the config, so there are no serial groups. "
-            "Look for a warning of sgrpo-verl's at the start of the driver's output"
+            "the driver did not complete algorithm.sgrpo, so there are no serial groups. S-GRPO needs verl's own "
+            "trainer, python -m verl.trainer.main_ppo; if this is that one, look for a warning of sgrpo-verl's at the "
+            "start of the driver's output"
         )
-    return bool(sgrpo.get("norm_adv_by_std", False))
+    return bool(config["sgrpo"]["norm_adv_by_std"])

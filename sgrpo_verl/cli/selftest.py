@@ -11,7 +11,7 @@ from sgrpo_verl.errors import UserError
 
 def selftest(
     out: Annotated[
-        Path, typer.Option(help="Folder for selftest.json, selftest.md and logs; an existing one is replaced.")
+        Path, typer.Option(help="Folder for selftest.json, selftest.md and logs; those of an earlier run are replaced.")
     ] = Path("selftest"),
     stages: Annotated[str, typer.Option(help="Stages to run, comma-separated. With --quick, 1,2,3.")] = "",
     quick: Annotated[

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MANAGER = "sgrpo_verl.rollout.manager"
+COMPLETED = "sgrpo_completed"  # of verl's algorithm config: the driver has checked it and chosen our rollout
 PACKED_ATTENTION = "sgrpo_packed"  # the attention implementation's name, which tells an engine to pack
 
 

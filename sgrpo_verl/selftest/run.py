@@ -4,7 +4,6 @@ import importlib.util
 import json
 import math
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -57,13 +56,15 @@ def selftest(out: Path, numbers: Sequence[int], console: Console, quick: bool = 
     ``selftest.json`` and ``selftest.md`` are written after every check, so that a run that is stopped leaves them.
 
     Args:
-        out: folder for ``selftest.json``, ``selftest.md`` and each stage's log; made anew.
+        out: folder for ``selftest.json``, ``selftest.md``, and each stage's findings and log; those of an earlier run
+            are replaced, and whatever else is there stays.
         numbers: of ``STAGES``.
         console: where checks and the table are shown.
         quick: the most telling checks of each stage alone.
     """
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for earlier in out.glob("stage[0-9].*"):
+        earlier.unlink()
     machine = describe_machine()
     deadline = time.monotonic() + (60 * QUICK_MINUTES if quick and machine["devices"] else math.inf)
     console.print(f"{machine['device']}; everything it finds goes to {out}", highlight=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule
 from sgrpo_verl.algorithm.steps import STEPS
-from sgrpo_verl.hooks.table import MANAGER
+from sgrpo_verl.hooks.table import COMPLETED, MANAGER
 from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
 from sgrpo_verl.settings.escapes import miswritten
 
@@ -147,6 +147,7 @@ def complete(config: DictConfig) -> dict[str, Any]:
             rollout.agent.agent_loop_manager_class = AGENT_LOOP_MANAGER
             filled["actor_rollout_ref.rollout.agent.agent_loop_manager_class"] = AGENT_LOOP_MANAGER
         config.algorithm.sgrpo = dataclasses.asdict(settings)
+        config.algorithm[COMPLETED] = True
     if settings.layout == "packed":
         filled |= choose_packed_attention(config)
     filled.update(

@@ -216,7 +216,12 @@ def test_a_stage_that_cannot_run_says_why_and_the_others_go_on(tmp_path, monkeyp
     missing = Stage(8, "elsewhere", "attention", ("torch", "no_such_package"), 1)
     late = Stage(9, "late", "attention", ("torch",), 0)
     monkeypatch.setattr(run, "STAGES", (missing, late))
+    (tmp_path / "found").mkdir()
+    for name in ("stage1.jsonl", "notes.md"):  # of an earlier run, and the user's own
+        (tmp_path / "found" / name).write_text("{}")
     assert not selftest(tmp_path / "found", [8, 9], QUIET)
+    assert (tmp_path / "found/notes.md").exists()
+    assert not (tmp_path / "found/stage1.jsonl").exists()
     first, second = json.loads((tmp_path / "found/selftest.json").read_text())["stages"]
     assert (first["result"], first["why"]) == ("not possible here", "no_such_package is not installed")
     assert (second["result"], second["why"]) == ("failed", "it had not ended after 0 minutes")

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sgrpo_verl.algorithm.advantage import EPSILON, compute_sgrpo_advantage
+from sgrpo_verl.hooks.table import COMPLETED
 
-CONFIG = {"sgrpo": {"norm_adv_by_std": False}}
+CONFIG = {COMPLETED: True, "sgrpo": {"norm_adv_by_std": False}}
 GROUPS = st.lists(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=9), min_size=1, max_size=6)
 
 
@@ -48,7 +49,7 @@ def test_norm_by_std_is_grpos(groups):
     for rewards in groups:
         spread = stdev(rewards) if len(rewards) > 1 else 0.0
         expected = [(reward - fmean(rewards)) / (spread + EPSILON) for reward in rewards]
-        actual = advantage_of_rows(rewards, ["q"] * len(rewards), {"sgrpo": {"norm_adv_by_std": True}})
+        actual = advantage_of_rows(rewards, ["q"] * len(rewards), {**CONFIG, "sgrpo": {"norm_adv_by_std": True}})
         assert actual == pytest.approx(expected, rel=1e-3, abs=1e-2)
 
 
@@ -75,7 +76,8 @@ def test_bfloat16_rewards_are_summed_in_float32():
     assert advantages[0, 0].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_without_completed_settings_it_refuses():
+@pytest.mark.parametrize("config", [None, {}, {"sgrpo": CONFIG["sgrpo"]}])
+def test_without_completed_settings_it_refuses(config):
     token_level, mask = tensors([1.0])
-    with pytest.raises(RuntimeError, match=r"algorithm\.sgrpo"):
-        compute_sgrpo_advantage(token_level, mask, ["q"], {})
+    with pytest.raises(RuntimeError, match=r"did not complete algorithm\.sgrpo, .* python -m verl\.trainer\.main_ppo"):
+        compute_sgrpo_advantage(token_level, mask, ["q"], config)

@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from transformers import Gemma2Config, MistralConfig, Qwen2Config, Qwen2VLConfig
 
+from sgrpo_verl.hooks.table import COMPLETED
 from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete, doubtful
 
 SGRPO = "algorithm.adv_estimator=sgrpo"
@@ -46,6 +47,7 @@ def test_what_the_user_set_stays(compose_config):
     assert not {N, "algorithm.sgrpo.num_exits", "algorithm.sgrpo.answer_length"} & set(filled)
     after = OmegaConf.to_container(config, resolve=True)
     assert after["algorithm"].pop("sgrpo")["answer_length"] == 100
+    assert after["algorithm"].pop(COMPLETED)
     before["algorithm"].pop("sgrpo")
     after["actor_rollout_ref"]["rollout"]["agent"].pop("agent_loop_manager_class")
     assert after == before
