@@ -9,6 +9,8 @@ from filelock import FileLock
 from hydra import compose, initialize_config_module
 from omegaconf import DictConfig
 
+# The driver looks for a model's config on the hub, and retries for 20 s where there is no network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 ROOT = Path(__file__).parent.parent
 # What any run of main_ppo has to say, whatever its algorithm.
 STOCK = ["actor_rollout_ref.rollout.name=vllm", "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=1"]

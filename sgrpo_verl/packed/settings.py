@@ -31,8 +31,8 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
         ("actor_rollout_ref.actor.strategy", STRATEGIES, "only verl's FSDP engines pack"),
         ("actor_rollout_ref.ref.strategy", (None, *STRATEGIES), "only verl's FSDP engines pack"),
         ("actor_rollout_ref.actor.fsdp_config.pad_to_length", (None, False), "packed rows have no padding"),
+        ("actor_rollout_ref.ref.fsdp_config.pad_to_length", (None, False), "packed rows have no padding"),
         ("actor_rollout_ref.actor.shuffle", (None, False), "it scatters the rows of a group"),
-        ("actor_rollout_ref.actor.router_replay.mode", (None, "disabled"), "it replays rows"),
     ):
         value = OmegaConf.select(config, name)
         if value not in right:
@@ -44,20 +44,12 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
 
 
 def _what_no_packed_attention_has(config: DictConfig) -> str | None:
-    """What the model's attention needs that packed rows do not support; None also if its config is not on this disk.
+    """What the model's attention needs that packed rows do not support; None also if its config cannot be read.
 
-    The attention itself also refuses it, once the model runs.
+    The attention itself also refuses most of it, once the model runs.
     """
-    from transformers import AutoConfig
-
-    model = config.actor_rollout_ref.model
-    try:
-        found = AutoConfig.from_pretrained(
-            os.path.expanduser(str(model.path)),
-            trust_remote_code=bool(model.get("trust_remote_code", False)),
-            local_files_only=True,
-        )
-    except (OSError, ValueError):
+    found = _model_config(config.actor_rollout_ref.model)
+    if found is None:
         return None
     if hasattr(found, "vision_config"):
         return "tokens have positions in pictures (vision_config)"
@@ -66,6 +58,24 @@ def _what_no_packed_attention_has(config: DictConfig) -> str | None:
         value = getattr(text, name, none)
         if value not in (None, none):
             return f"attention has {name}={value}"
+    if other := sorted({*(getattr(text, "layer_types", None) or ())} - {"full_attention"}):
+        return f"layers are not all full attention: layer_types has {', '.join(other)}"
+    return None
+
+
+def _model_config(model: DictConfig) -> Any:
+    """transformers' config of a model that verl will load; from the disk if it is there, else from the hub."""
+    from transformers import AutoConfig
+
+    for local_files_only in (True, False):
+        try:
+            return AutoConfig.from_pretrained(
+                os.path.expanduser(str(model.path)),
+                trust_remote_code=bool(model.get("trust_remote_code", False)),
+                local_files_only=local_files_only,
+            )
+        except (OSError, ValueError):
+            continue
     return None
 
 

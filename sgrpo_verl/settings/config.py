@@ -233,18 +233,33 @@ def _check_room(settings: SGRPOConfig, response_length: int, max_model_len: int 
 
 def doubtful(config: DictConfig) -> list[str]:
     """A sentence for each setting of verl's that works, and is most likely not what is wanted with S-GRPO."""
+    doubts = []
     groups = config.algorithm.get("filter_groups")
-    if groups is None or not groups.get("enable", False) or groups.get("metric") in (None, "reward"):
-        return []
-    return [
-        f"algorithm.filter_groups.metric={groups.metric}: groups are left out by something else than S-GRPO's reward. "
-        "acc, for one, leaves out those whose rows are all correct, which teach most; set it to reward"
-    ]
+    if groups is not None and groups.get("enable", False) and groups.get("metric") not in (None, "reward"):
+        doubts.append(
+            f"algorithm.filter_groups.metric={groups.metric}: groups are left out by something else than S-GRPO's "
+            "reward. acc, for one, leaves out those whose rows are all correct, which teach most; set it to reward"
+        )
+    actor = config.actor_rollout_ref.actor
+    if actor.loss_agg_mode == "seq-mean-token-sum-norm" and actor.get("loss_scale_factor") is None:
+        doubts.append(
+            "actor_rollout_ref.actor.loss_agg_mode=seq-mean-token-sum-norm without loss_scale_factor: verl then "
+            "divides a row's loss by the longest response of its micro-batch, so an early exit weighs less beside a "
+            "long response than beside another exit; set actor_rollout_ref.actor.loss_scale_factor="
+            f"{config.data.max_response_length}"
+        )
+    return doubts
 
 
 def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
     """Check the settings of verl that S-GRPO cannot work with."""
     rollout = config.actor_rollout_ref.rollout
+    for section in ("rollout", "async_training"):  # of verl's experimental one-step-off and fully-async trainers
+        if section in config:
+            raise ValueError(
+                f"{section}.* is a section of another trainer's config: S-GRPO needs verl's own, "
+                "python -m verl.trainer.main_ppo; for asynchronous training set trainer.v1.trainer_mode"
+            )
     if not config.trainer.use_v1:
         raise ValueError("trainer.use_v1=false: S-GRPO needs verl's V1 trainer, so leave trainer.use_v1 at true")
     manager = rollout.agent.get("agent_loop_manager_class")

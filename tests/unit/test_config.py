@@ -5,7 +5,16 @@ import re
 
 import pytest
 from omegaconf import OmegaConf
-from transformers import Gemma2Config, MistralConfig, Qwen2Config, Qwen2VLConfig
+from transformers import (
+    AutoConfig,
+    Gemma2Config,
+    Lfm2Config,
+    Llama4TextConfig,
+    MistralConfig,
+    Qwen2Config,
+    Qwen2VLConfig,
+    Qwen3NextConfig,
+)
 
 from sgrpo_verl.hooks.table import COMPLETED
 from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete, doubtful
@@ -78,6 +87,9 @@ def test_auto_packs_where_it_can_and_says_why_where_it_cannot(compose_config):
         (Gemma2Config(), "attention has sliding_window=4096"),
         (Qwen2Config(attention_dropout=0.1), "attention has attention_dropout=0.1"),
         (Qwen2VLConfig(), "tokens have positions in pictures"),
+        (Qwen3NextConfig(), "layers are not all full attention: layer_types has linear_attention"),
+        (Lfm2Config(full_attn_idxs=[0]), "layers are not all full attention: layer_types has conv"),
+        (Llama4TextConfig(), "layers are not all full attention: layer_types has chunked_attention"),
         (Qwen2Config(), None),
     ],
     ids=lambda one: getattr(one, "model_type", None),
@@ -91,6 +103,17 @@ def test_a_model_whose_attention_cannot_be_packed_keeps_rows(compose_config, tmp
         assert f"model.path={tmp_path}, whose {what}" in filled["algorithm.sgrpo.layout"]
         with pytest.raises(ValueError, match=rf"layout=packed with .*whose {what}.*or layout=rows"):
             complete(compose_config("algorithm.adv_estimator=sgrpo", PACKED, *overrides))
+
+
+def test_the_config_of_a_model_on_the_hub_is_looked_up_before_rows_are_packed(compose_config, monkeypatch):
+    def from_pretrained(path, trust_remote_code, local_files_only):
+        if local_files_only:
+            raise OSError("not in the cache")
+        return MistralConfig(sliding_window=4096)
+
+    monkeypatch.setattr(AutoConfig, "from_pretrained", from_pretrained)
+    filled = complete(compose_config(SGRPO, AUTO, f"{ACTOR}.use_dynamic_bsz=true"))
+    assert "attention has sliding_window=4096" in filled["algorithm.sgrpo.layout"]
 
 
 def test_the_packed_layout_chooses_its_attention(compose_config):
@@ -135,6 +158,8 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         (["+algorithm.sgrpo.num_exits=8", f"{N}=5"], r"num_exits=8 and .*rollout\.n=5 contradict.*rollout\.n=9"),
         (["+algorithm.sgrpo.num_exits=0"], r"num_exits=0 must be a whole number of at least 1"),
         ([f"{N}=0"], r"actor_rollout_ref\.rollout\.n=0: must be a whole number of at least 1, num_exits \+ 1 rows"),
+        (["+rollout.nnodes=1"], r"rollout\.\* is a section of another trainer's config: .*verl\.trainer\.main_ppo; "),
+        (["+async_training.staleness_threshold=0"], r"async_training\.\* is a section of another trainer's"),
         (["+algorithm.sgrpo=paper"], r"algorithm\.sgrpo='paper' must be settings of S-GRPO.*\+sgrpo=paper"),
         (["+algorithm.sgrpo=[8]"], r"algorithm\.sgrpo=\[8\] must be settings of S-GRPO"),
         (["+algorithm.sgrpo.num_exits=2.5"], r"num_exits=2\.5 must be a whole number"),
@@ -202,6 +227,10 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         (["+algorithm.sgrpo.layout=tree"], r"layout='tree' must be one of rows, packed, auto"),
         ([PACKED, f"{ACTOR}.strategy=megatron"], r"layout=packed with .*actor\.strategy=megatron: .*set it to fsdp"),
         ([PACKED, f"{ACTOR}.fsdp_config.pad_to_length=true"], r"layout=packed with .*pad_to_length=True"),
+        (
+            [PACKED, "actor_rollout_ref.ref.fsdp_config.pad_to_length=true"],
+            r"layout=packed with .*ref\.fsdp_config\.pad_to_length=True",
+        ),
         ([PACKED, f"{ACTOR}.shuffle=true"], r"layout=packed with .*shuffle=True: it scatters the rows of a group"),
         ([PACKED], r"ppo_micro_batch_size_per_gpu=1: .*use_dynamic_bsz=true or make it a multiple of 9"),
         (
@@ -237,6 +266,13 @@ def test_a_filter_of_groups_that_leaves_out_what_teaches_most_is_told(compose_co
     config.algorithm.filter_groups.enable = False
     assert doubtful(config) == []
     assert doubtful(compose_config(SGRPO)) == []
+
+
+def test_a_loss_that_depends_on_what_shares_a_micro_batch_is_told(compose_config):
+    mode = f"{ACTOR}.loss_agg_mode=seq-mean-token-sum-norm"
+    (doubt,) = doubtful(compose_config(SGRPO, mode, "data.max_response_length=700"))
+    assert "set actor_rollout_ref.actor.loss_scale_factor=700" in doubt
+    assert doubtful(compose_config(SGRPO, mode, f"{ACTOR}.loss_scale_factor=700")) == []
 
 
 @pytest.mark.parametrize(
