@@ -30,11 +30,6 @@ def _trainer_is_sgrpo(trainer: Any, arguments: dict[str, Any]) -> bool:
     return is_sgrpo(trainer.config)
 
 
-def _trainer_packs(trainer: Any, arguments: dict[str, Any]) -> bool:
-    """its config also says `algorithm.sgrpo.layout=packed`"""
-    return is_sgrpo(trainer.config) and trainer.config.algorithm.sgrpo.layout == "packed"
-
-
 def _engine_packs(engine: Any, arguments: dict[str, Any]) -> bool:
     """the engine's model attends with `sgrpo_packed`"""
     return engine.model_config.hf_config._attn_implementation == PACKED_ATTENTION
@@ -176,9 +171,9 @@ HOOKS = (
         _TRAINER,
         "PPOTrainer._balance_batch",
         ("batch", "metrics", "logging_prefix"),
-        _PACKED,
-        "sgrpo_verl.packed.balance:balance_batch",
-        _trainer_packs,
+        "order of the rows",
+        "sgrpo_verl.hooks.balance:balance_batch",
+        _trainer_is_sgrpo,
     ),
     Hook(_ENGINE, f"{_ENGINE_CLASS}.initialize", (), _PACKED, "sgrpo_verl.packed.engine:initialize", _engine_packs),
     Hook(
