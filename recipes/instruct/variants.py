@@ -27,10 +27,12 @@ def thought_form() -> Any:
 def rows_of_a_prompt(variant: Variant, on_cpu: bool) -> tuple[str, ...]:
     """The overrides that give every variant as many rows a prompt, and no reward for an answer outside the box.
 
-    On a CPU, rows that share no thought are computed without padding.
+    An answer has to end: without that, the model went on thinking after its box. On a CPU, rows that share no thought
+    are computed without padding.
     """
     if variant.overrides[0] == PAPER:
-        return "+thought=boxed", f"algorithm.sgrpo.num_exits={EXITS}", f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}"
+        exits = f"algorithm.sgrpo.num_exits={EXITS}", f"algorithm.sgrpo.answer_length={ANSWER_TOKENS}"
+        return "+thought=boxed", *exits, "algorithm.sgrpo.cut_answers=wrong"
     without_padding = "actor_rollout_ref.model.use_remove_padding=true"
     boxed = f"+reward.custom_reward_function.reward_kwargs.think_end='{thought_form().think_end}'"
     return f"actor_rollout_ref.rollout.n={EXITS + 1}", boxed, *([without_padding] if on_cpu else [])
