@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sgrpo_verl.algorithm.serial_group import opens_answer
+from sgrpo_verl.answers.choices import final_choice, letters_of
 from sgrpo_verl.answers.comparing import equal
-from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer, texts_of_json
+from sgrpo_verl.answers.reading import final_answer, stated_answer, texts_of_json
 from sgrpo_verl.settings.config import THINK_END
 
 ANSWER_ALONE = "sgrpo_answer_alone"  # key of extra_info: what is scored is an answer, without the thought before it

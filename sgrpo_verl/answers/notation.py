@@ -73,7 +73,10 @@ _SYNONYMS = {
     **{f"var{letter}": rf"\{letter} " for letter in ("epsilon", "phi", "theta")},
 }
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
-_WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")
+WRAPPERS = re.compile(
+    r"\\(?:text(?:rm|bf|it|sf|tt|sc|up|sl|md|normal)?|math(?:rm|bf|it|sf|tt|normal)|[mh]box|operatorname|boldsymbol|bm|emph)"
+    r"\s*\{([^{}]*)\}"
+)
 _SAID_TO_BE = re.compile(r"^\s*(?:the )?(?:final )?answer\s*(?:is\b|:|=)\s*", re.IGNORECASE)
 _SPACING = re.compile(r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad)(?![A-Za-z])|[!,;: ])|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
@@ -101,7 +104,7 @@ _POWER_OF_TEN = r"(?P<mantissa>\d+(?:\.\d+)?|\.\d+)(?:\\times|\\cdot|\*)10\^\{?(
 _PLAIN_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _RATIO = rf"\\frac\{{(?P<above>[-+]?(?:{_PLAIN_NUMBER}))\}}\{{(?P<below>[-+]?(?:{_PLAIN_NUMBER}))\}}"
 _SLASH = rf"(?P<over>{_PLAIN_NUMBER})/(?P<under>{_PLAIN_NUMBER})"
-_MIXED = r"(?P<units>\d+)(?: |\+)?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
+_MIXED = r"(?P<units>\d+) ?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)(?:{_REPEATING}|{_POWER_OF_TEN}|{_RATIO}|{_SLASH}|{_MIXED}|(?P<plain>{_PLAIN_NUMBER}))"
 )
@@ -127,7 +130,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
         answer = answer.replace(sign, latex)
     answer = unicodedata.normalize("NFKC", answer).replace("\\%", "%").replace("\\$", "$").replace("\\_", "_")
     answer = answer.removesuffix(".").rstrip()
-    answer = _SAID_TO_BE.sub("", _WRAPPERS.sub(r" \1 ", _WRAPPERS.sub(r" \1 ", answer)))
+    answer = _SAID_TO_BE.sub("", WRAPPERS.sub(r" \1 ", WRAPPERS.sub(r" \1 ", answer)))
     if grouped:
         answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
     answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))

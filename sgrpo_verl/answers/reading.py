@@ -15,12 +15,19 @@ from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS
 
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-# Between two boxes that are one answer together: x = \boxed{1} and x = \boxed{3}.
+TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+# Between two boxes that are one answer together, once it is plain text: x = \boxed{1} and x = \boxed{3}.
 _JOINT = re.compile(
-    r"[\s$*\\()\[\]]*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)[\s$*\\()\[\]]*)+"
-    r"(?:(?:text|mathrm)\{\s*(?:and|or)\s*\}[\s$*]*)?(?:[A-Za-z]\w{0,3}\s*=\s*)?",
+    r"\s*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)\s*)+"
+    r"(?:\\?[A-Za-z][\w{}]{0,8}\s*=\s*)?|[^\S\n]*",
     re.IGNORECASE,
+)
+# Formatting between two boxes, and what it says.
+_JOINT_FORMATTING = (
+    (re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"\\(?:lor|vee)(?![A-Za-z])|∨"), " or "),
+    (re.compile(r"\\(?:land|wedge)(?![A-Za-z])|∧"), " and "),
+    (re.compile(r"\\(?:q?quad(?![A-Za-z])|[,;:! ()\[\]\\])|[$*()\[\]~]"), " "),
 )
 # Between a box that is a step, or a mistake, and the one that it leads to.
 _LED_ON = re.compile(
@@ -57,10 +64,6 @@ _CHANGED_RESULT = re.compile(
 _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
-_CHOSEN = re.compile(
-    r"\b(?:answers?|option|choice)\b[*_\s]*(?:(?:is|are|would be|must be|:|=)[\s:*]*)+(?:(?:option|choice)\b[\s:]*)?",
-    re.IGNORECASE,
-)
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
 
 
@@ -70,9 +73,9 @@ def final_answer(text: str) -> str | None:
     Args:
         text: a response, or what follows its thought.
     """
-    if boxes := _boxes(text):
-        return _joined_boxes(text, boxes)
-    if tagged := _TAGGED.findall(text):
+    if boxes := boxes_of(text):
+        return joined_boxes(text, boxes)
+    if tagged := TAGGED.findall(text):
         return final_answer(tagged[-1]) if _SAID.search(tagged[-1]) else tagged[-1].strip() or None
     if "####" in text:
         return text.rsplit("####", 1)[1].strip().split("\n")[0].strip() or None
@@ -82,7 +85,7 @@ def final_answer(text: str) -> str | None:
     return _last_formula_or_number(prose)
 
 
-def _boxes(text: str) -> list[tuple[int, int, str | None]]:
+def boxes_of(text: str) -> list[tuple[int, int, str | None]]:
     r"""Start, end and content of each box that is not empty; None for what is never closed.
 
     ``\boxed5`` and ``\boxed \frac12`` hold what comes next, as TeX has it.
@@ -102,12 +105,12 @@ def _boxes(text: str) -> list[tuple[int, int, str | None]]:
     return found
 
 
-def _joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | None:
+def joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | None:
     """The last box, with those before it that nothing but "and", "or" or a comma parts from it, as one list."""
     start, _, content = boxes[-1]
     contents = [content]
     for before, end, content in reversed(boxes[:-1]):
-        if not _JOINT.fullmatch(text, end, start):
+        if not _joins(text, end, start):
             break
         start = before
         contents.insert(0, content)
@@ -116,15 +119,23 @@ def _joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | 
     return contents[0] if len({*contents}) == 1 else ", ".join(map(str, contents))
 
 
+def _joins(text: str, start: int, end: int) -> bool:
+    """Whether what stands between two boxes makes them one list; a box inside another one is in none."""
+    between = text[start:end]
+    for formatting, plain in _JOINT_FORMATTING:
+        between = formatting.sub(plain, between)
+    return start <= end and bool(_JOINT.fullmatch(between))
+
+
 def boxed_answers(text: str) -> list[str]:
     """What a text boxes: one answer, as ``final_answer`` has it, and boxes that neither join it nor lead to it."""
-    boxes = _boxes(text)
+    boxes = boxes_of(text)
     if not boxes:
         return []
-    answer = _joined_boxes(text, boxes)
+    answer = joined_boxes(text, boxes)
     apart = []
     for (_, end, content), (start, _, _) in pairwise(boxes):
-        if not _JOINT.fullmatch(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
+        if not _joins(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
             apart.append(str(content))
     return [*dict.fromkeys(apart), *([answer] if answer else [])]
 
@@ -222,63 +233,6 @@ def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGE
 
 def _inside(formula: "re.Match[str]") -> str:
     return _right_side(next(group for group in formula.groups() if group is not None))
-
-
-def final_choice(text: str, choices: "list[str]") -> str | None:
-    r"""The letter that a response to a multiple-choice question ends with; None if there is none.
-
-    The last box if it starts with a letter of its own ("B", "(B)", "\text{B) 3 m}") or holds the text of one choice;
-    without such a box, or behind it, the letter after the last "answer is", "answer:" or "option is"; else a last line
-    that is nothing but a letter. Two letters ("A, C", "A or C") are none.
-
-    Args:
-        text: a response, or what follows its thought.
-        choices: letters ("A", "B", …), or the texts of the choices, whose letters follow their order.
-    """
-    letters, texts = letters_of(choices)
-    boxes = _boxes(text)
-    if boxes:
-        content = _joined_boxes(text, boxes) or ""
-        if found := _choice_in(content, letters, re.IGNORECASE) or _choice_with_text(content, texts):
-            return found
-        text = text[boxes[-1][1] :]
-    elif tagged := _TAGGED.findall(text):
-        return _choice_in(tagged[-1], letters, re.IGNORECASE) or _choice_with_text(tagged[-1], texts)
-    prose = text[-LONGEST_PROSE:].replace("`", "").strip()
-    if said := list(_CHOSEN.finditer(prose)):
-        return _choice_in(prose[said[-1].end() :], letters)
-    return None if boxes else _choice_in(prose.split("\n")[-1], letters, re.IGNORECASE, alone=True)
-
-
-def _choice_in(content: str, letters: "list[str]", flags: int = 0, alone: bool = False) -> str | None:
-    r"""The one letter that a text starts with: "B", "(B) 3 m", "\text{B}"; not "A, C", "A or C" or "A = \pi r^2"."""
-    one = rf"[{''.join(letters)}](?![A-Za-z0-9'_])"
-    opening = r"(?:[\s(*\[{$]|\\(?:text|mathrm|mathbf|textbf|\(|\[)|(?i:option|choice)\s)*"
-    found = re.match(rf"{opening}({one})", content, flags)
-    if not found:
-        return None
-    rest = content[found.end() :]
-    close, open_ = r"[ )*\]}$\\]*", r"[ (*\[{$\\]*"
-    another = rf"{close}(?:,? ?(?:\\text\{{ ?)?\b(?:and|or|not|nor|to|through)\b|\?|(?:[,;/&+–-]|\\&| ){open_}{one})"
-    formula = r"\(|[ )*\]}$]*(?:[=<>^+*/-](?![\])*])|\\(?![\])* ,;:!]|q?quad|text))"  # A(x), A = \pi r^2, A \cup B
-    if re.match(another, rest) or re.match(formula, rest.replace("**", "")):
-        return None
-    if alone and not re.fullmatch(r"[\s).*\]}$]*", rest):
-        return None
-    return found[1].upper()
-
-
-def letters_of(choices: "list[str]") -> "tuple[list[str], dict[str, str]]":
-    """The letters of a multiple choice, and the text of each where texts are given."""
-    if all(len(choice) == 1 and choice.isalpha() for choice in choices):
-        return [choice.upper() for choice in choices], {}
-    letters = [chr(ord("A") + number) for number in range(len(choices))]
-    return letters, dict(zip(letters, choices, strict=True))
-
-
-def _choice_with_text(content: str, texts: "dict[str, str]") -> str | None:
-    fitting = [letter for letter, text in texts.items() if tidy(text).casefold() == tidy(content).casefold()]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def texts_of_json(truth: str) -> "list[str]":

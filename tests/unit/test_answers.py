@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes.answers
+from sgrpo_verl.answers.comparing import equal
 from sgrpo_verl.answers.notation import exact, tidy
 from sgrpo_verl.answers.reading import final_answer
 from sgrpo_verl.correctness import compute_score
@@ -119,3 +120,44 @@ def test_tidy_keeps_a_decimal_as_it_is(digits, places, wrapped):
 def test_any_text_is_read(text):
     found = final_answer(text)
     assert found is None or isinstance(found, str)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("-5+\\frac{1}{2}", "-4.5", True),
+        ("-5+\\frac{1}{2}", "-5.5", False),
+        ("-3 + \\frac23", "-\\frac{7}{3}", True),
+        ("-3 + \\frac23", "-\\frac{11}{3}", False),
+        ("5+\\frac12", "5.5", True),
+        ("-5\\frac12", "-5.5", True),
+        ("-5 1/2", "-\\frac{11}{2}", True),
+    ],
+)
+def test_a_sign_belongs_to_a_mixed_number_and_not_to_a_sum(answer, truth, right):
+    assert equal(answer, truth) is right
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "$\\boxed{5} \\text{ or } \\boxed{6}$",
+        "$\\boxed{5} \\text{ and } \\boxed{6}$",
+        "\\boxed{5}\\quad\\text{or}\\quad\\boxed{6}",
+        "$x=\\boxed{5} \\text{ or } x=\\boxed{6}$",
+        "$x_{1}=\\boxed{5},\\; x_{2}=\\boxed{6}$",
+        "\\boxed{5},\\quad\\boxed{6}",
+        "\\boxed{5}\\lor\\boxed{6}",
+        "$\\theta = \\boxed{5} \\mathrm{~or~} \\theta = \\boxed{6}$",
+        "\\boxed{5}\\ \\boxed{6}",
+    ],
+)
+def test_boxes_that_are_one_list(response):
+    assert [compute_score("", response, truth) for truth in ("5, 6", "5", "6")] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "response", ["\\boxed{5} \\text{ becomes } \\boxed{6}", "\\boxed{5} = \\boxed{6}", "\\boxed{\\boxed{6}}"]
+)
+def test_boxes_that_are_no_list(response):
+    assert [compute_score("", response, truth) for truth in ("5, 6", "5", "6")] == [0.0, 0.0, 1.0]
