@@ -29,6 +29,9 @@ _KNOWN = {*_GREEK, *_ACCENTS, *_FUNCTIONS.split(), *_SIGNS.split()}
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _MATRIX = re.compile(r"\\(?:begin|end)\{[pbv]?matrix\}")
 _CHARACTERS = re.compile(r"[\w\s+\-*/^=(),.\[\]{}|!&\\']*", re.ASCII)
+# A digit may follow these at once (3\cdot2, \log_{2}8); behind a letter's name it is as likely a subscript.
+_BEFORE_A_DIGIT = re.compile(r"(\\(?:times|cdot|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log(?:_\{\w+\})?))(?=\d)")
+_PLAIN_BASE = re.compile(r"\\log ?_ ?(\d+) ?(?=\()")
 _UNREAD = re.compile(
     r"--|!!|\d ?_|\d \d|[A-Za-z]\d|\\frac ?\{ ?d"  # what latex2sympy takes for something else
     r"|\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp) ?(?!\()[^-+()]*(?:/|\\cdot|\\times|\*)"  # \sin x/2 is either
@@ -60,6 +63,7 @@ def expression(text: str) -> Any:
     Raises:
         Unread: part of the text is not in it, or it cannot be read.
     """
+    text = _BEFORE_A_DIGIT.sub(r"\1 ", _PLAIN_BASE.sub(r"\\log_{\1}", text))
     words = _MATRIX.sub("[", text)
     commands = {*_COMMAND.findall(words.replace("\\\\", " "))}
     if not text or not commands <= _KNOWN or not _CHARACTERS.fullmatch(text) or _UNREAD.search(_unsubscripted(words)):

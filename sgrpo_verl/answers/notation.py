@@ -84,6 +84,8 @@ _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 # Not right behind a bracket: (1,234) is a point.
 _GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
+# A comma that LaTeX sets close to what follows, or by itself, groups digits wherever it stands: 10,\!080 and 10{,}080.
+_GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}
 _PLAIN_WORD = re.compile(r"(?<![A-Za-z\\])(pi|infinity|inf|oo|theta)(?![A-Za-z])", re.IGNORECASE)
 _PLAIN_FUNCTION = re.compile(
@@ -122,7 +124,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
     Args:
         grouped: whether 100,200 is one number; otherwise it is two.
     """
-    answer = _delimited(answer.strip().strip("*`").strip())
+    answer = _GROUPING_IN_LATEX.sub("", _delimited(answer.strip().strip("*`").strip()))
     answer = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + run[0].translate(_SUPERSCRIPTS) + "}", answer)
     answer = _VULGAR_FRACTION.sub(_spelled_out, answer)
     answer = _GREEK.sub(_greek_name, re.sub(r"^~(?=\s*\d)", "≈", answer))

@@ -161,3 +161,72 @@ def test_boxes_that_are_one_list(response):
 )
 def test_boxes_that_are_no_list(response):
     assert [compute_score("", response, truth) for truth in ("5, 6", "5", "6")] == [0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("10080", "10,\\!080", True),
+        ("10{,}080", "10,\\!080", True),
+        ("10\\,080", "10,\\!080", True),
+        ("\\$32348", "\\$32,\\!348", True),
+        ("1,\\!030", "1030", True),
+        ("11111111100", "11,\\! 111,\\! 111,\\! 100", True),
+        ("(1,\\!234, 5)", "(1234, 5)", True),
+        ("80, 10", "10,\\!080", False),
+        ("10, 80", "10,\\!080", False),
+        ("100{,}200", "100, 200", False),
+        ("123", "1,\\!23", False),
+    ],
+)
+def test_commas_that_latex_groups_digits_with(answer, truth, right):
+    assert equal(answer, truth) is right
+    assert equal(truth, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("\\{1+\\sqrt5, 1-\\sqrt5, -2\\}", "\\{1\\pm\\sqrt{5},-2\\}", True),
+        ("-2, 1\\pm\\sqrt5", "\\{1\\pm\\sqrt{5},-2\\}", True),
+        ("\\{1+\\sqrt5,-2\\}, \\{1-\\sqrt5,-2\\}", "\\{1\\pm\\sqrt{5},-2\\}", False),
+        ("\\{1+\\sqrt5, -2\\}", "\\{1\\pm\\sqrt{5},-2\\}", False),
+        ("-1, 0, 1", "\\{0,\\pm1\\}", True),
+        ("x\\in\\{0,\\pm1\\}", "-1, 0, 1", True),
+        ("(\\pm1, 2)", "(1, 2), (-1, 2)", True),
+        ("\\pm i", "i, -i", True),
+        ("\\pm i", "i", False),
+        ("+x", "x", True),
+        ("+x", "-x", False),
+        ("(2, +\\infty)", "(2, \\infty)", True),
+    ],
+)
+def test_both_signs_and_a_leading_plus(answer, truth, right):
+    assert equal(answer, truth) is right
+    assert equal(truth, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("3\\cdot2^{10}", "3072", True),
+        ("3\\times2^{10}", "3072", True),
+        ("2\\cdot3n", "6n", True),
+        ("\\frac{\\ln2}{2}", "\\frac12\\ln 2", True),
+        ("\\ln9", "2\\ln3", True),
+        ("\\sin2x", "2\\sin x\\cos x", True),
+        ("\\log_{2}4", "2", True),
+        ("\\log_2(4)", "2", True),
+        ("\\log_10(100)", "2", True),
+        ("3\\cdot2^{10}", "3\\cdot2^{11}", False),
+        ("\\log_2(8)", "\\log_3(8)", False),
+        ("\\log_24", "2", False),
+        ("x2", "2x", False),
+        ("x_12", "2x_1", False),
+        ("2\\pi3", "6\\pi", False),
+        ("\\alpha2", "2\\alpha", False),
+    ],
+)
+def test_a_digit_right_behind_a_command(answer, truth, right):
+    assert equal(answer, truth) is right
+    assert equal(truth, answer) is right
