@@ -230,3 +230,26 @@ def test_both_signs_and_a_leading_plus(answer, truth, right):
 def test_a_digit_right_behind_a_command(answer, truth, right):
     assert equal(answer, truth) is right
     assert equal(truth, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "truths"),
+    [
+        ("1/2 x", {"\\frac12x": True, "\\frac{1}{2x}": False}),
+        ("2/3 \\sqrt2", {"\\frac{2\\sqrt2}{3}": True, "\\frac{2}{3\\sqrt2}": False}),
+        ("1/2(x+1)", {"\\frac{x+1}{2}": True, "\\frac{1}{2(x+1)}": False}),
+        ("1/2 + 3/4i", {"\\frac12+\\frac{3i}{4}": True, "\\frac12+\\frac{3}{4i}": False}),
+        ("y = 3/4x + 2", {"y=\\frac{3}{4}x+2": True, "y=\\frac{3}{4x}+2": False}),
+        ("4/3πr^3", {"\\frac43\\pi r^3": True, "\\frac{4}{3\\pi r^3}": False}),
+        ("1/2x", {"1/2x": True, "\\frac12x": False, "\\frac{1}{2x}": False}),
+        ("1 / 2 x", {"\\frac12x": False, "\\frac{1}{2x}": False}),
+        ("4/3\\pi", {"\\frac43\\pi": False, "\\frac{4}{3\\pi}": False}),
+        ("1/2\\sqrt3", {"\\frac{\\sqrt3}{2}": False, "\\frac{1}{2\\sqrt3}": False}),
+        ("\\pi/2n", {"\\frac{\\pi n}{2}": False, "\\frac{\\pi}{2n}": False}),
+        ("1/(x-1)(x-2)", {"\\frac{x-2}{x-1}": False, "\\frac{1}{(x-1)(x-2)}": False}),
+        ("1/2\\cdot x", {"\\frac{x}{2}": True, "\\frac{1}{2x}": False}),
+        ("1/(2x)", {"\\frac{x}{2}": False, "\\frac{1}{2x}": True}),
+    ],
+)
+def test_a_slash_before_a_product(answer, truths):
+    assert {truth: equal(answer, truth) for truth in truths} == truths
