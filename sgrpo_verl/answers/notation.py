@@ -96,6 +96,8 @@ _BRACKET = re.compile(r"[\[\]]")
 _PLAIN_SIGNS = (("**", "^"), ("<=", r"\leq "), (">=", r"\geq "), ("!=", r"\neq "), ("+/-", r"\pm "), ("+-", r"\pm "))
 _CALL = re.compile(r"\\?(?<![A-Za-z])sqrt\s*\(|\^\s*\(")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.\\])(\d+(?:\.\d+)?)[eE]([-+]?\d+)(?![\d.A-Za-z])")
+# An exponent without braces that is surely whole: x^-1, and not x^-1/2 or e^-2x.
+_NEGATIVE_EXPONENT = re.compile(r"\^ ?(- ?(?:\d+|[A-Za-z]))(?![\w.(/\\^!'])")
 _SQUARE_ROOT_OF_TOKEN = re.compile(r"\\sqrt\s+(\d+|[A-Za-z](?![A-Za-z]))")
 
 _SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")  # 7 12 is not 712
@@ -145,6 +147,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
     answer = _MODULO.sub(lambda found: f"\\pmod{{{(found[1] or found[2] or '').strip('{} ')}}}", answer)
     answer = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer)
     answer = _MIXED_IN_PLAIN_TEXT.sub(r"\1\\frac{\2}{\3}", _braced_calls(answer))
+    answer = _NEGATIVE_EXPONENT.sub(r"^{\1}", answer)
     answer = _SQUARE_ROOT_OF_TOKEN.sub(r"\\sqrt{\1}", answer)
     answer = re.sub(r"\\mathbb\s+(\w)", r"\\mathbb{\1}", _usual_intervals(answer))
     return in_digits(re.sub(r"\s+", " ", re.sub(r"\\\{\s*\\\}", r"\\emptyset ", answer)).strip())

@@ -253,3 +253,90 @@ def test_a_digit_right_behind_a_command(answer, truth, right):
 )
 def test_a_slash_before_a_product(answer, truths):
     assert {truth: equal(answer, truth) for truth in truths} == truths
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("5 twelfths", "\\frac{5}{12}", True),
+        ("3 sixteenths", "3/16", True),
+        ("7 twentieths", "7/20", True),
+        ("1 thirtieth", "\\frac{1}{30}", True),
+        ("3 millionths", "0.000003", True),
+        ("5 twelfths", "5", False),
+        ("1 thirtieth", "1", False),
+        ("3 millionths", "3", False),
+        ("3 twelves", "3", False),
+        ("3 twenties", "3", False),
+        ("2 quadrillion", "2", False),
+        ("1 googol", "1", False),
+        ("1 wrong", "1", False),
+        ("1 undefined", "1", False),
+        ("1 negative", "1", False),
+        ("1 apple", "1", True),
+        ("5 paths", "5", True),
+        ("5 months", "5", True),
+        ("5 people", "5", True),
+        ("5 children", "5", True),
+        ("5 firemen", "5", True),
+        ("5 people", "5 persons", True),
+        ("5 people", "5 children", False),
+    ],
+)
+def test_a_word_behind_a_number_is_what_it_counts_or_part_of_it(answer, truth, right):
+    assert equal(answer, truth) is right
+    assert equal(truth, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("12 square centimeters", "12 cm^2", True),
+        ("864 square inches", "864 inches^2", True),
+        ("864 sq. in.", "864 square inches", True),
+        ("8 cubic feet", "8 ft^3", True),
+        ("5 mph", "5 miles per hour", True),
+        ("5 km/h", "5 kph", True),
+        ("20 degrees Celsius", "20^\\circ C", True),
+        ("5 PM", "5 p.m.", True),
+        ("$18 per day", "18", True),
+        ("\\$18/day", "18 dollars per day", True),
+        ("USD 18", "\\$18", True),
+        ("Rs. 18", "18", True),
+        ("5\\$", "5", True),
+        ("\\$-5", "-5", True),
+        ("5 dollars per apple", "5", True),
+        ("8 cubic feet", "8 ft^2", False),
+        ("8 square feet", "8 feet", False),
+        ("5 square", "5", False),
+        ("5 mph", "5 km/h", False),
+        ("20°F", "20 degrees Celsius", False),
+        ("5 PM", "5 a.m.", False),
+        ("$18 per day", "$18 per week", False),
+        ("Rs 18", "\\$18", False),
+        ("\\$5/x", "5", False),
+    ],
+)
+def test_spellings_of_a_unit(answer, truth, right):
+    assert equal(answer, truth) is right
+    assert equal(truth, answer) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("x^-1", "\\frac{1}{x}", True),
+        ("10^-3", "0.001", True),
+        ("3\\times10^-4", "0.0003", True),
+        ("2^-12", "2^{-12}", True),
+        ("e^-x \\sin x", "\\frac{\\sin x}{e^x}", True),
+        ("2^-3", "-8", False),
+        ("x^-1/2", "\\frac{1}{\\sqrt x}", False),
+        ("x^-1/2", "\\frac{1}{2x}", False),
+        ("e^-2x", "e^{-2x}", False),
+        ("e^-2x", "e^{-2}x", False),
+    ],
+)
+def test_a_negative_exponent_without_braces(answer, truth, right):
+    assert equal(answer, truth) is right
+    assert equal(truth, answer) is right
