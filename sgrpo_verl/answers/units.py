@@ -86,10 +86,10 @@ _HEDGES = (
     "under above below otherwise else unless except if when where mod modulo is was this thus always sometimes "
     "divided squared cubed factorial choose percentage"
 )
-_KINDS = frozenset(
-    "wrong right correct incorrect true false valid invalid possible impossible undefined unknown indeterminate missing "
-    "finite infinite infinity divergent negative positive imaginary complex real rational irrational prime composite "
-    "repeating recurring binary octal decimal hexadecimal exact approx".split()
+_KINDS = (
+    "wrong right correct incorrect true false valid invalid possible impossible undefined unknown indeterminate "
+    "missing finite infinite infinity divergent negative positive imaginary complex real rational irrational prime composite "
+    "repeating recurring binary octal decimal hexadecimal exact approx"
 )
 _NUMBERS = [*_MORE_NUMBERS.split(), *NUMBERS, *PARTS]
 _PLURALS = [re.sub(r"y$", "ie", one) + ("es" if one.endswith(("x", "s")) else "s") for one in _NUMBERS]
@@ -175,7 +175,7 @@ def _noun(value: str, word: str) -> str | None:
     word = word.casefold()
     if not re.fullmatch(r"[-+]?\d+", value) or not word.isalpha() or len(word) < 3:
         return None
-    if word in NO_UNITS or word in _KINDS:
+    if word in NO_UNITS or word in _KINDS.split():
         return None
     if word in _IRREGULAR or word.endswith("men"):  # firemen
         return _IRREGULAR.get(word, f"{word[:-2]}an")

@@ -6,19 +6,20 @@ _SCALES = {
     **{"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12},
     **{"quadrillion": 10**15, "quintillion": 10**18, "dozen": 12},
 }
-_CARDINALS = (
+_TO_NINETEEN = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty"
-).split()
-_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
-NUMBERS = {**{word: value for value, word in enumerate(_CARDINALS)}, **_TENS}
+    "eighteen nineteen"
+)
+_BY_TEN = "twenty thirty forty fifty sixty seventy eighty ninety"
+_TENS = {word: 10 * tens for tens, word in enumerate(_BY_TEN.split(), start=2)}
+NUMBERS = {**{word: value for value, word in enumerate(_TO_NINETEEN.split())}, **_TENS}
 _ORDINALS = (
     "fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth "
     "seventeenth eighteenth nineteenth"
-).split()
+)
 PARTS = {
     **{"half": 2, "halve": 2, "third": 3, "quarter": 4},
-    **{word: value for value, word in enumerate(_ORDINALS, start=4)},
+    **{word: value for value, word in enumerate(_ORDINALS.split(), start=4)},
     **{f"{ten.removesuffix('y')}ieth": value for ten, value in _TENS.items()},
     **{f"{scale}th": value for scale, value in _SCALES.items() if scale != "dozen"},
 }
