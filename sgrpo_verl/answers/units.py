@@ -88,8 +88,8 @@ _HEDGES = (
 )
 _KINDS = (
     "wrong right correct incorrect true false valid invalid possible impossible undefined unknown indeterminate "
-    "missing finite infinite infinity divergent negative positive imaginary complex real rational irrational prime composite "
-    "repeating recurring binary octal decimal hexadecimal exact approx"
+    "missing finite infinite infinity divergent negative positive imaginary complex real rational irrational prime "
+    "composite repeating recurring binary octal decimal hexadecimal exact approx"
 )
 _NUMBERS = [*_MORE_NUMBERS.split(), *NUMBERS, *PARTS]
 _PLURALS = [re.sub(r"y$", "ie", one) + ("es" if one.endswith(("x", "s")) else "s") for one in _NUMBERS]
