@@ -23,7 +23,7 @@ _SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
 # A run of mathematics in plain text: numbers, operators, brackets, single letters that are multiplied or raised.
 _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
-_RESULT = re.compile(r"(?:=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
+_RESULT = re.compile(r"(?:(?<![<>!])=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
 _ASIDE = re.compile(
     r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
 )
@@ -38,6 +38,19 @@ _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", r
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
+# Before a number or a formula: what makes it a part of more than it says, such as "4 or", "x <", "ln", "1 in".
+_BOUND = re.compile(
+    r"(?:[<>!]=|(?<!<)<|(?<![>=-])>|[≠≤≥≈±∓√^]"
+    r"|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|pm|mp|sqrt|ln|log|sin|cos|tan|exp|times|cdot)"
+    r"|\b(?:or|not|isn't|never|minus|negative|plus|times|twice|ln|log|exp|sin|cos|tan|sqrt|mod|modulo|between"
+    r"|at least|at most|about|around|approximately|roughly|nearly|almost|above|below|\w+ than"
+    r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine|tangent) of)"
+    r"|\d[$\\)%]{0,3}\s+(?:in|out of|of|to|and|by)"
+    r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*=)[\s$(]*$",
+    re.IGNORECASE,
+)
+_CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
+_BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
 
 
 def statement(rest: str) -> str | None:
@@ -96,13 +109,24 @@ def last_formula_or_number(prose: str) -> str | None:
         last = formulas[-1]
         if len(formulas) > 1 and re.fullmatch(r"\s*,?\s*(?:or|and)\s*", prose[formulas[-2].end() : last.start()]):
             return f"{_inside(formulas[-2])}, {_inside(last)}"
-        return _inside(last)
+        bound = _is_bound(prose[: last.start()]) and not _CALCULATION.match(last[0])
+        return None if bound else _inside(last)
     if results := list(_RESULT.finditer(prose)):
-        return _last_result(prose[results[-1].end() :])
+        bound = _is_bound(prose[: results[-1].end()])
+        return None if bound else _last_result(prose[results[-1].end() :])
     runs = list(_RUN.finditer(prose))
     if not runs:
         return prose.split("\n")[-1].strip() or None
-    return None if _PART_OF_A_WORD.search(prose[: runs[-1].start()]) else _alone(runs[-1], prose)
+    before = prose[: runs[-1].start()]
+    if _PART_OF_A_WORD.search(before) or _is_bound(before):
+        return None
+    if runs[-1][0].startswith(("+", "-", "−")) and _BEHIND_A_NAME.search(before):
+        return None
+    return _alone(runs[-1], prose)
+
+
+def _is_bound(before: str) -> bool:
+    return bool(_BOUND.search(before[-80:]))
 
 
 def _last_result(rest: str) -> str | None:

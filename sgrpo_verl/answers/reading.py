@@ -11,6 +11,7 @@ import re
 from itertools import pairwise
 
 from sgrpo_verl.answers.notation import balanced
+from sgrpo_verl.answers.neighbours import is_part
 from sgrpo_verl.answers.prose import SAID, last_formula_or_number, statement
 
 LONGEST_PROSE = 10_000  # characters searched from the end
@@ -84,7 +85,7 @@ def joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | N
             break
         start = before
         contents.insert(0, content)
-    if None in contents:
+    if None in contents or is_part(text, start, boxes[-1][1]):
         return None
     return contents[0] if len({*contents}) == 1 else ", ".join(map(str, contents))
 
