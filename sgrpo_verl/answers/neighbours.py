@@ -1,4 +1,4 @@
-"""Whether a box holds only a part of what its formula says: of ``-\boxed{6}`` and ``\boxed{3}\sqrt{2}`` it does."""
+r"""Whether a box holds only a part of what its formula says: of ``-\boxed{6}`` and ``\boxed{3}\sqrt{2}`` it does."""
 
 import re
 

@@ -44,7 +44,7 @@ _BOUND = re.compile(
     r"|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|pm|mp|sqrt|ln|log|sin|cos|tan|exp|times|cdot)"
     r"|\b(?:or|not|isn't|never|minus|negative|plus|times|twice|ln|log|exp|sin|cos|tan|sqrt|mod|modulo|between"
     r"|at least|at most|about|around|approximately|roughly|nearly|almost|above|below|\w+ than"
-    r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine|tangent) of)"
+    r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine) of)"
     r"|\d[$\\)%]{0,3}\s+(?:in|out of|of|to|and|by)"
     r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*=)[\s$(]*$",
     re.IGNORECASE,

@@ -10,8 +10,8 @@ import json
 import re
 from itertools import pairwise
 
-from sgrpo_verl.answers.notation import balanced
 from sgrpo_verl.answers.neighbours import is_part
+from sgrpo_verl.answers.notation import balanced
 from sgrpo_verl.answers.prose import SAID, last_formula_or_number, statement
 
 LONGEST_PROSE = 10_000  # characters searched from the end
@@ -123,7 +123,14 @@ def texts_of_json(truth: str) -> "list[str]":
 
 
 def stated_answer(truth: str) -> str:
-    """A ground truth as an answer: of one that is a sentence, or holds a box or ``####``, what it states."""
-    if _BOX.search(truth) or "####" in truth or SAID.search(truth):
-        return final_answer(truth) or truth
-    return truth
+    """A ground truth as an answer: of one that is a sentence, or holds a box or ``####``, what it states.
+
+    It is empty where nothing follows the ``####``, and where a box holds no answer, or only a part of one.
+    """
+    if boxes := boxes_of(truth):
+        return joined_boxes(truth, boxes) or ""
+    if "####" in truth:
+        return final_answer(truth) or ""
+    if _BOX.search(truth):
+        return ""
+    return (final_answer(truth) or truth) if SAID.search(truth) else truth

@@ -62,11 +62,32 @@ def test_any_of_several_truths_is_right(truths):
 
 
 @pytest.mark.parametrize(
-    "truth", [None, True, "", "  ", {}, {"answer": 1}, [], np.array([]), [None], ["2", ""], [["2"]]]
+    "truth",
+    [
+        *(None, True, "", "  ", {}, {"answer": 1}, [], np.array([]), [None], ["2", ""], [["2"]]),
+        *(
+            float("nan"),
+            np.array([float("nan")]),
+            "nan",
+            "NaN",
+            "['5']",
+            "$",
+            "$$",
+            "\\text{}",
+            "{}",
+            ["5", "\\text{ }"],
+        ),
+        *("so \\boxed{}", "\\boxed{5", "-\\boxed{5}"),
+    ],
 )
 def test_a_truth_that_cannot_be_one_is_an_error(truth):
     with pytest.raises(ValueError, match=r"data_source='aime': the ground truth .* cannot be one; it must be a text"):
         compute_score("aime", "\\boxed{2}", truth)
+
+
+@pytest.mark.parametrize("truth", ["\\emptyset", "\\{\\}", "<", "+", "\\infty", "[x', y']", "-5", "0", 0])
+def test_a_truth_of_signs_that_says_something_can_be_one(truth):
+    assert compute_score("", f"\\boxed{{{truth}}}", truth) == 1.0
 
 
 @pytest.mark.parametrize("choices", ["ABCD", list("ABCD"), tuple("ABCD"), np.array(list("ABCD")), list("abcd")])
@@ -340,3 +361,92 @@ def test_spellings_of_a_unit(answer, truth, right):
 def test_a_negative_exponent_without_braces(answer, truth, right):
     assert equal(answer, truth) is right
     assert equal(truth, answer) is right
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *("x = 5 or x = 6", "It is 6 or 5.", "So x ≠ 5", "x < 5", "x > 5", "x >= 5", "So $x \\neq 5$", "x ≈ 5", "±5"),
+        *("So it is ln 5", "log 5", "\\pm 5", "minus 5", "half of 5", "the square root of 5", "1 in 5", "3 out of 5"),
+        *(
+            "between 4 and 5",
+            "4 to 5",
+            "It is not 5",
+            "at least 5",
+            "It is at least $5$",
+            "It is more than 5",
+            "about 5",
+        ),
+        *("So the line is 2x + 5", "So x = 4 and y = 5", "$1$ in $5$"),
+    ],
+)
+def test_a_number_that_something_binds_is_no_answer(response):
+    assert compute_score("", response, "5") == 0.0
+    assert compute_score("", response, "6") == 0.0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *(
+            "So x = 5",
+            "He finishes in 5 days.",
+            "It comes to 5.",
+            "It is equal to 5",
+            "a total of 5",
+            "=> 5",
+            "so -> 5",
+        ),
+        *("So 3*4 = 12 and 10/2 = 5", "<<3+2=5>>5", "so x - 1 = 4, and x = 5", "the sixth, or $3 + 2 = 5$"),
+    ],
+)
+def test_a_number_that_a_text_ends_on(response):
+    assert compute_score("", response, "5") == 1.0
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *(
+            "-\\boxed{6}",
+            "$x = - \\boxed{6}$",
+            "The answer is -\\boxed{6}",
+            "\\pm\\boxed{6}",
+            "2\\boxed{6}",
+            "\\boxed{6}2",
+        ),
+        *("$\\boxed{6}\\sqrt{2}$", "\\boxed{6}\\pi", "\\boxed{6}x", "$\\boxed{6}i$", "\\boxed{6}^2", "2^{\\boxed{6}}"),
+        *("$\\frac{\\boxed{6}}{4}$", "$\\frac{4}{\\boxed{6}}$", "$\\sqrt{\\boxed{6}}$", "\\boxed{6}/4", "\\boxed{6}_7"),
+        *(
+            "\\boxed{6} million",
+            "$\\boxed{6}$ million",
+            "\\boxed{6}\\text{ million}",
+            "\\boxed{6} fifths",
+            "\\boxed{6}.5",
+        ),
+        *("\\boxed{6} and a half", "$2\\sqrt3 + \\boxed{6}$", "$\\boxed{6} + \\sqrt{2}$", "$2 \\cdot \\boxed{6}$"),
+    ],
+)
+def test_a_box_that_holds_a_part_is_no_answer(response):
+    assert [compute_score("", response, truth) for truth in ("6", "-6")] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        *("\\boxed{6}\\text{ cm}", "\\boxed{6}^\\circ", "$\\boxed{6}^{\\circ}$", "\\boxed{6}\\%", "\\boxed{6}km/h"),
+        *("\\boxed{6}/day", "\\boxed{6} dozen", "There are \\boxed{6} pairs", "\\boxed{6}!", "\\boxed{6}, as"),
+        *(
+            "- \\boxed{6}",
+            "Answer - \\boxed{6}",
+            "Step 2 - \\boxed{6}",
+            "\\textbf{\\boxed{6}}",
+            "(\\boxed{6})",
+            "—\\boxed{6}",
+        ),
+        *("$3+\\boxed{6}=9$", "$8-\\boxed{6} = 2$", "$2\\cdot\\boxed{6}=12$", "$\\boxed{6}$ - a number"),
+        *("\\boxed{6}\n\nOne can check it.", "\\boxed{6}\n- 3 apples", "{\\color{red}{\\boxed{6}}}"),
+    ],
+)
+def test_a_box_with_something_beside_it_that_is_no_part(response):
+    assert compute_score("", response, "6") == 1.0
