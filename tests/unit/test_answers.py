@@ -146,11 +146,11 @@ def test_any_text_is_read(text):
 @pytest.mark.parametrize(
     ("answer", "truth", "right"),
     [
-        ("-5+\\frac{1}{2}", "-4.5", True),
+        ("-5+\\frac{1}{2} = -4.5", "-4.5", True),
         ("-5+\\frac{1}{2}", "-5.5", False),
-        ("-3 + \\frac23", "-\\frac{7}{3}", True),
+        ("-3 + \\frac23 = -\\frac73", "-\\frac{7}{3}", True),
         ("-3 + \\frac23", "-\\frac{11}{3}", False),
-        ("5+\\frac12", "5.5", True),
+        ("5+\\frac12 = 5.5", "5.5", True),
         ("-5\\frac12", "-5.5", True),
         ("-5 1/2", "-\\frac{11}{2}", True),
     ],
@@ -450,3 +450,45 @@ def test_a_box_that_holds_a_part_is_no_answer(response):
 )
 def test_a_box_with_something_beside_it_that_is_no_part(response):
     assert compute_score("", response, "6") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [
+        *(("100 - (15 + 23)", "62"), ("2 + 8", "10"), ("4 − 1", "3"), ("-4 - -1", "-3"), ("62 + 0", "62")),
+        *(("5 \\times 60", "300"), ("5*60", "300"), ("6×2", "12"), ("2\\cdot 3\\cdot 5", "30"), ("0.5 \\cdot 4", "2")),
+        *(("24/2", "12"), ("\\frac{24}{2}", "12"), ("-\\frac{10}{2}", "-5"), ("10/4", "2.5"), ("12 ÷ 4", "3")),
+        *(("(5)(60)", "300"), ("5(60)", "300"), ("2(3+4)", "14"), ("-(3-5)", "2"), ("\\left(2\\right)3", "6")),
+        *(("\\frac{100-20}{2}", "40"), ("\\frac{3}{4} \\cdot 8", "6"), ("8 \\cdot \\frac{3}{4}", "6")),
+        *(
+            ("\\sqrt{9+16}", "5"),
+            ("1 - 1/4", "3/4"),
+            ("2^{10} - 1", "1023"),
+            ("2^{1+1}", "4"),
+            ("\\$5 \\times 60", "300"),
+        ),
+        *(("x = 2 + 3", "5"), ("2+3, 6", "5, 6"), ("(2+3, 6)", "(5, 6)"), ("5 + 5 apples", "10")),
+    ],
+)
+def test_a_calculation_that_is_left_to_be_done_is_no_number(answer, truth):
+    assert not equal(answer, truth)
+    assert equal(answer, answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth"),
+    [
+        *(("1/2", "0.5"), ("\\frac{5}{2}", "2.5"), ("5\\frac{1}{2}", "5.5"), ("\\frac{50}{1}", "50"), ("(62)", "62")),
+        *(("3 \\cdot 2^{10}", "3072"), ("2^3 \\cdot 3^2", "72"), ("2^{10}", "1024"), ("10^{-3}", "0.001")),
+        *(("5!", "120"), ("\\sqrt{16}", "4"), ("\\binom{5}{2}", "10"), ("3 \\times 10^{4}", "30000")),
+        *(("\\log_2(8)", "3"), ("2 + 3 = 5", "5"), ("6 ÷ 2 = 3", "3"), ("-5", "-5"), ("\\frac{6}{8}", "\\frac{3}{4}")),
+        *(
+            ("\\sqrt2 + 1", "1+\\sqrt{2}"),
+            ("3 + x", "x + 3"),
+            ("2 + 3", "3 + 2"),
+            ("\\frac{1+\\sqrt5}{2}", "(1+\\sqrt5)/2"),
+        ),
+    ],
+)
+def test_what_is_customary_as_a_result_is_one(answer, truth):
+    assert equal(answer, truth)
