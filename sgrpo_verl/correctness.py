@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sgrpo_verl.algorithm.serial_group import opens_answer
+from sgrpo_verl.answers.choices import final_choice, letters_of
 from sgrpo_verl.answers.comparing import equal
-from sgrpo_verl.answers.reading import final_answer, final_choice, letters_of, stated_answer, texts_of_json
+from sgrpo_verl.answers.notation import tidy
+from sgrpo_verl.answers.reading import final_answer, stated_answer, texts_of_json
 from sgrpo_verl.settings.config import THINK_END
 
 ANSWER_ALONE = "sgrpo_answer_alone"  # key of extra_info: what is scored is an answer, without the thought before it
@@ -39,7 +41,8 @@ def compute_score(
         think_end: what closes a thought; empty: the whole response is the answer.
 
     Raises:
-        ValueError: the ground truth cannot be one (None, a bool, an empty text, a dict, a letter that is no choice).
+        ValueError: the ground truth cannot be one (None, NaN, a bool, a text that says nothing, a dict, a letter that
+            is no choice).
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
     truths = acceptable_answers(ground_truth, data_source)
@@ -70,13 +73,18 @@ def acceptable_answers(ground_truth: Any, data_source: str) -> list[str]:
     if not truths or not all(_can_be_a_truth(truth) for truth in truths):
         raise ValueError(
             f"data_source={data_source!r}: the ground truth {ground_truth!r} ({type(ground_truth).__name__}) cannot be "
-            "one; it must be a text or a number that is not empty, or a list of them"
+            "one; it must be a text or a number that says an answer, or a list of them (not NaN, nothing but signs, a "
+            "Python list that was written as a text, or a box without a whole answer in it)"
         )
     return [str(truth) for truth in truths]
 
 
 def _can_be_a_truth(truth: Any) -> bool:
-    return isinstance(truth, str | int | float) and not isinstance(truth, bool) and bool(str(truth).strip())
+    """Whether a right response is possible at all."""
+    text = str(truth).strip()
+    if not isinstance(truth, str | int | float) or isinstance(truth, bool) or text.casefold() == "nan":
+        return False
+    return not text.startswith("['") and bool(tidy(stated_answer(text)).strip("${} "))
 
 
 def choices_of(choices: Any) -> list[str]:

@@ -10,11 +10,13 @@ r"""Whether two answers are the same, as a strict human marker would say; where 
 - What is not read whole is not read: it is the same as its own text only. So are words (without regard to case),
   congruences, quantifiers, cases and the names of groups.
 - Upper and lower case letters are different names, and so are f and f'.
+- Where a number is asked for, a calculation that is left to be done is none: neither 2 + 3 nor 10/2 is 5.
 - A number word is a number and no unit: 5 million is 5000000, and a dozen of 3 is 36. So is no word that hedges.
 """
 
 from sgrpo_verl.answers.checker import check
 from sgrpo_verl.answers.notation import exact, squeezed, tidy
+from sgrpo_verl.answers.unfinished import is_unfinished
 from sgrpo_verl.answers.units import without_unit
 
 LONGEST_ANSWER = 2_000  # characters; a longer final answer is wrong, and parsing it only costs time
@@ -47,5 +49,6 @@ def _same(ours: str, gold: str) -> bool:
     (value, unit), (gold_value, gold_unit) = without_unit(ours), without_unit(gold)
     numbers = exact(value), exact(gold_value)
     if None not in numbers:  # most answers: no process is needed
-        return numbers[0] == numbers[1] and (not unit or not gold_unit or unit == gold_unit)
+        same_unit = not unit or not gold_unit or unit == gold_unit
+        return numbers[0] == numbers[1] and same_unit and not is_unfinished(value, gold_value)
     return check(ours, gold)

@@ -29,9 +29,20 @@ _KNOWN = {*_GREEK, *_ACCENTS, *_FUNCTIONS.split(), *_SIGNS.split()}
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 _MATRIX = re.compile(r"\\(?:begin|end)\{[pbv]?matrix\}")
 _CHARACTERS = re.compile(r"[\w\s+\-*/^=(),.\[\]{}|!&\\']*", re.ASCII)
+# A digit may follow these at once (3\cdot2, \log_{2}8); behind a letter's name it is as likely a subscript.
+_BEFORE_A_DIGIT = re.compile(r"(\\(?:times|cdot|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log(?:_\{\w+\})?))(?=\d)")
+_PLAIN_BASE = re.compile(r"\\log ?_ ?(\d+) ?(?=\()")
+# What may multiply what stands before it. 1/2x may be half of x, or 1 over 2x, and is not read; these are plain:
+# 1/2 x with a space, a complex number such as 3/4i, a line such as 3/4x + 2, a volume such as 4/3\pi r^3.
+_FACTOR = r"(?:[A-Za-z]|\\(?!times|cdot|div|end|rfloor|rceil|circ)[A-Za-z])"
+_FRACTION_OF = re.compile(
+    rf"(?<=[^\s/]/)(\d+)(?: (?={_FACTOR})|(?=i(?![A-Za-z^_]))|(?<=/3)(?=\\pi ?[A-Za-z] ?\^))"
+    r"|^(-? ?\d+/\d+)(?=[A-Za-z] ?[-+] ?\d+(?:/\d+)?$)"
+)
 _UNREAD = re.compile(
     r"--|!!|\d ?_|\d \d|[A-Za-z]\d|\\frac ?\{ ?d"  # what latex2sympy takes for something else
     r"|\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp) ?(?!\()[^-+()]*(?:/|\\cdot|\\times|\*)"  # \sin x/2 is either
+    rf"|/ ?\d+ ?{_FACTOR}|/ ?\([^()]*\) ?(?:\(|{_FACTOR})"
     r"|[fghFGH] ?\^[^()]*\(|[A-Z\d}] ?\\times ?[A-Z]"  # an inverse or a power of f; a product of groups
     r"|(?<![\\A-Za-z])(?:[A-Za-z]{4,}|[A-Za-z]+ [A-Za-z]{2,}|[A-Za-z]{2,} [A-Za-z]"  # words
     r"|(?:erfc?|erfi|sgn|sign|lcm|gcd|det|tr|Re|Im|arg|deg|dim|ker|Res|Li|Ei|Si|Ci|adj|sup|inf|[vV]ar|Cov|curl|div)"
@@ -60,6 +71,8 @@ def expression(text: str) -> Any:
     Raises:
         Unread: part of the text is not in it, or it cannot be read.
     """
+    text = _BEFORE_A_DIGIT.sub(r"\1 ", _PLAIN_BASE.sub(r"\\log_{\1}", text))
+    text = _FRACTION_OF.sub(r"\g<0>\\cdot ", text)
     words = _MATRIX.sub("[", text)
     commands = {*_COMMAND.findall(words.replace("\\\\", " "))}
     if not text or not commands <= _KNOWN or not _CHARACTERS.fullmatch(text) or _UNREAD.search(_unsubscripted(words)):

@@ -22,6 +22,7 @@ from sgrpo_verl.answers.expressions import Unread, expression
 from sgrpo_verl.answers.notation import exact, squeezed
 from sgrpo_verl.answers.regions import region, same_region
 from sgrpo_verl.answers.structure import Shape, read
+from sgrpo_verl.answers.unfinished import is_unfinished
 from sgrpo_verl.answers.units import without_unit
 
 DIGITS = 60
@@ -126,6 +127,8 @@ def _same_text(gold: str, ours: str) -> bool:
         return False
     if squeezed(ours) == squeezed(gold):
         return True
+    if is_unfinished(ours, gold):
+        return False
     numbers = exact(ours), exact(gold)
     if None not in numbers:
         return numbers[0] == numbers[1]

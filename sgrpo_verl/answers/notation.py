@@ -73,7 +73,10 @@ _SYNONYMS = {
     **{f"var{letter}": rf"\{letter} " for letter in ("epsilon", "phi", "theta")},
 }
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
-_WRAPPERS = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|mathit|mbox|operatorname|boldsymbol|emph)\{([^{}]*)\}")
+WRAPPERS = re.compile(
+    r"\\(?:text(?:rm|bf|it|sf|tt|sc|up|sl|md|normal)?|math(?:rm|bf|it|sf|tt|normal)|[mh]box|operatorname|boldsymbol|bm|emph)"
+    r"\s*\{([^{}]*)\}"
+)
 _SAID_TO_BE = re.compile(r"^\s*(?:the )?(?:final )?answer\s*(?:is\b|:|=)\s*", re.IGNORECASE)
 _SPACING = re.compile(r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad)(?![A-Za-z])|[!,;: ])|~")
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
@@ -81,6 +84,8 @@ _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 # Not right behind a bracket: (1,234) is a point.
 _GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
+# A comma that LaTeX sets close to what follows, or by itself, groups digits wherever it stands: 10,\!080 and 10{,}080.
+_GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}
 _PLAIN_WORD = re.compile(r"(?<![A-Za-z\\])(pi|infinity|inf|oo|theta)(?![A-Za-z])", re.IGNORECASE)
 _PLAIN_FUNCTION = re.compile(
@@ -91,6 +96,8 @@ _BRACKET = re.compile(r"[\[\]]")
 _PLAIN_SIGNS = (("**", "^"), ("<=", r"\leq "), (">=", r"\geq "), ("!=", r"\neq "), ("+/-", r"\pm "), ("+-", r"\pm "))
 _CALL = re.compile(r"\\?(?<![A-Za-z])sqrt\s*\(|\^\s*\(")
 _SCIENTIFIC = re.compile(r"(?<![A-Za-z\d.\\])(\d+(?:\.\d+)?)[eE]([-+]?\d+)(?![\d.A-Za-z])")
+# An exponent without braces that is surely whole: x^-1, and not x^-1/2 or e^-2x.
+_NEGATIVE_EXPONENT = re.compile(r"\^ ?(- ?(?:\d+|[A-Za-z]))(?![\w.(/\\^!'])")
 _SQUARE_ROOT_OF_TOKEN = re.compile(r"\\sqrt\s+(\d+|[A-Za-z](?![A-Za-z]))")
 
 _SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")  # 7 12 is not 712
@@ -101,7 +108,7 @@ _POWER_OF_TEN = r"(?P<mantissa>\d+(?:\.\d+)?|\.\d+)(?:\\times|\\cdot|\*)10\^\{?(
 _PLAIN_NUMBER = r"\d+(?:\.\d*)?|\.\d+"
 _RATIO = rf"\\frac\{{(?P<above>[-+]?(?:{_PLAIN_NUMBER}))\}}\{{(?P<below>[-+]?(?:{_PLAIN_NUMBER}))\}}"
 _SLASH = rf"(?P<over>{_PLAIN_NUMBER})/(?P<under>{_PLAIN_NUMBER})"
-_MIXED = r"(?P<units>\d+)(?: |\+)?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
+_MIXED = r"(?P<units>\d+) ?\\frac\{(?P<top>\d+)\}\{(?P<bottom>\d+)\}"
 _NUMBER = re.compile(
     rf"(?P<sign>[-+]?)(?:{_REPEATING}|{_POWER_OF_TEN}|{_RATIO}|{_SLASH}|{_MIXED}|(?P<plain>{_PLAIN_NUMBER}))"
 )
@@ -119,7 +126,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
     Args:
         grouped: whether 100,200 is one number; otherwise it is two.
     """
-    answer = _delimited(answer.strip().strip("*`").strip())
+    answer = _GROUPING_IN_LATEX.sub("", _delimited(answer.strip().strip("*`").strip()))
     answer = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + run[0].translate(_SUPERSCRIPTS) + "}", answer)
     answer = _VULGAR_FRACTION.sub(_spelled_out, answer)
     answer = _GREEK.sub(_greek_name, re.sub(r"^~(?=\s*\d)", "≈", answer))
@@ -127,7 +134,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
         answer = answer.replace(sign, latex)
     answer = unicodedata.normalize("NFKC", answer).replace("\\%", "%").replace("\\$", "$").replace("\\_", "_")
     answer = answer.removesuffix(".").rstrip()
-    answer = _SAID_TO_BE.sub("", _WRAPPERS.sub(r" \1 ", _WRAPPERS.sub(r" \1 ", answer)))
+    answer = _SAID_TO_BE.sub("", WRAPPERS.sub(r" \1 ", WRAPPERS.sub(r" \1 ", answer)))
     if grouped:
         answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
     answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
@@ -140,6 +147,7 @@ def tidy(answer: str, grouped: bool = True) -> str:
     answer = _MODULO.sub(lambda found: f"\\pmod{{{(found[1] or found[2] or '').strip('{} ')}}}", answer)
     answer = _SCIENTIFIC.sub(r"\1 \\times 10^{\2}", answer)
     answer = _MIXED_IN_PLAIN_TEXT.sub(r"\1\\frac{\2}{\3}", _braced_calls(answer))
+    answer = _NEGATIVE_EXPONENT.sub(r"^{\1}", answer)
     answer = _SQUARE_ROOT_OF_TOKEN.sub(r"\\sqrt{\1}", answer)
     answer = re.sub(r"\\mathbb\s+(\w)", r"\\mathbb{\1}", _usual_intervals(answer))
     return in_digits(re.sub(r"\s+", " ", re.sub(r"\\\{\s*\\\}", r"\\emptyset ", answer)).strip())

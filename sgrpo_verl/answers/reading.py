@@ -10,17 +10,25 @@ import json
 import re
 from itertools import pairwise
 
-from sgrpo_verl.answers.notation import balanced, tidy
-from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS
+from sgrpo_verl.answers.neighbours import is_part
+from sgrpo_verl.answers.notation import balanced
+from sgrpo_verl.answers.prose import SAID, last_formula_or_number, statement
 
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-# Between two boxes that are one answer together: x = \boxed{1} and x = \boxed{3}.
+TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+# Between two boxes that are one answer together, once it is plain text: x = \boxed{1} and x = \boxed{3}.
 _JOINT = re.compile(
-    r"[\s$*\\()\[\]]*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)[\s$*\\()\[\]]*)+"
-    r"(?:(?:text|mathrm)\{\s*(?:and|or)\s*\}[\s$*]*)?(?:[A-Za-z]\w{0,3}\s*=\s*)?",
+    r"\s*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)\s*)+"
+    r"(?:\\?[A-Za-z][\w{}]{0,8}\s*=\s*)?|[^\S\n]*",
     re.IGNORECASE,
+)
+# Formatting between two boxes, and what it says.
+_JOINT_FORMATTING = (
+    (re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox)\s*\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"\\(?:lor|vee)(?![A-Za-z])|∨"), " or "),
+    (re.compile(r"\\(?:land|wedge)(?![A-Za-z])|∧"), " and "),
+    (re.compile(r"\\(?:q?quad(?![A-Za-z])|[,;:! ()\[\]\\])|[$*()\[\]~]"), " "),
 )
 # Between a box that is a step, or a mistake, and the one that it leads to.
 _LED_ON = re.compile(
@@ -28,40 +36,6 @@ _LED_ON = re.compile(
     re.IGNORECASE,
 )
 _UNBRACED = re.compile(r"\\(?:[dt]?frac|sqrt)\s*(?:\{[^{}]*\}|\d)\s*(?:\{[^{}]*\}|\d)?|\\[A-Za-z]+|-?[\d.,/]*\d|\S")
-_SAID = re.compile(
-    r"\banswers?\b[*_\s]*(?:[^.:=\n$\\]{0,60}?\s(?:is|are|was|equals|of)\b|:|=)(?:\s+(?:is|are)\b)?[\s*_:]*"
-    r"(?:(?:just|simply|then|thus|therefore|exactly|equal to)\s+)*",
-    re.IGNORECASE,
-)
-# One dollar sign also opens an amount: a formula's are close to what is inside, and no digit follows the second.
-_FORMULA = re.compile(
-    r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
-    r"|\\begin\{(?:align|aligned|equation|gather)\*?\}(.+?)\\end\{(?:align|aligned|equation|gather)\*?\}",
-    re.DOTALL,
-)
-_SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
-# A run of mathematics in plain text: numbers, operators, brackets, single letters that are multiplied or raised.
-_ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
-_RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
-_RESULT = re.compile(r"(?:=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
-_ASIDE = re.compile(
-    r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
-)
-_DOUBTED = r"and a |or |maybe |perhaps |possibly "
-_COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
-_NUMBERED = sorted(NUMBER_WORDS)
-_CHANGED = re.compile(rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(_NUMBERED)})\b)", re.IGNORECASE)
-_CHANGED_RESULT = re.compile(
-    rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(one for one in _NUMBERED if one not in _COUNTED)})\b)", re.IGNORECASE
-)
-_MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
-# After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
-_GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
-_CHOSEN = re.compile(
-    r"\b(?:answers?|option|choice)\b[*_\s]*(?:(?:is|are|would be|must be|:|=)[\s:*]*)+(?:(?:option|choice)\b[\s:]*)?",
-    re.IGNORECASE,
-)
-_PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
 
 
 def final_answer(text: str) -> str | None:
@@ -70,19 +44,19 @@ def final_answer(text: str) -> str | None:
     Args:
         text: a response, or what follows its thought.
     """
-    if boxes := _boxes(text):
-        return _joined_boxes(text, boxes)
-    if tagged := _TAGGED.findall(text):
-        return final_answer(tagged[-1]) if _SAID.search(tagged[-1]) else tagged[-1].strip() or None
+    if boxes := boxes_of(text):
+        return joined_boxes(text, boxes)
+    if tagged := TAGGED.findall(text):
+        return final_answer(tagged[-1]) if SAID.search(tagged[-1]) else tagged[-1].strip() or None
     if "####" in text:
         return text.rsplit("####", 1)[1].strip().split("\n")[0].strip() or None
     prose = text[-LONGEST_PROSE:].replace("`", "").strip()
-    if said := list(_SAID.finditer(prose)):
-        return _statement(prose[said[-1].end() :])
-    return _last_formula_or_number(prose)
+    if said := list(SAID.finditer(prose)):
+        return statement(prose[said[-1].end() :])
+    return last_formula_or_number(prose)
 
 
-def _boxes(text: str) -> list[tuple[int, int, str | None]]:
+def boxes_of(text: str) -> list[tuple[int, int, str | None]]:
     r"""Start, end and content of each box that is not empty; None for what is never closed.
 
     ``\boxed5`` and ``\boxed \frac12`` hold what comes next, as TeX has it.
@@ -102,183 +76,39 @@ def _boxes(text: str) -> list[tuple[int, int, str | None]]:
     return found
 
 
-def _joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | None:
+def joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | None:
     """The last box, with those before it that nothing but "and", "or" or a comma parts from it, as one list."""
     start, _, content = boxes[-1]
     contents = [content]
     for before, end, content in reversed(boxes[:-1]):
-        if not _JOINT.fullmatch(text, end, start):
+        if not _joins(text, end, start):
             break
         start = before
         contents.insert(0, content)
-    if None in contents:
+    if None in contents or is_part(text, start, boxes[-1][1]):
         return None
     return contents[0] if len({*contents}) == 1 else ", ".join(map(str, contents))
 
 
+def _joins(text: str, start: int, end: int) -> bool:
+    """Whether what stands between two boxes makes them one list; a box inside another one is in none."""
+    between = text[start:end]
+    for formatting, plain in _JOINT_FORMATTING:
+        between = formatting.sub(plain, between)
+    return start <= end and bool(_JOINT.fullmatch(between))
+
+
 def boxed_answers(text: str) -> list[str]:
     """What a text boxes: one answer, as ``final_answer`` has it, and boxes that neither join it nor lead to it."""
-    boxes = _boxes(text)
+    boxes = boxes_of(text)
     if not boxes:
         return []
-    answer = _joined_boxes(text, boxes)
+    answer = joined_boxes(text, boxes)
     apart = []
     for (_, end, content), (start, _, _) in pairwise(boxes):
-        if not _JOINT.fullmatch(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
+        if not _joins(text, end, start) and not _LED_ON.search(text, end, start) and content != answer:
             apart.append(str(content))
     return [*dict.fromkeys(apart), *([answer] if answer else [])]
-
-
-def _statement(rest: str) -> str | None:
-    """What a text says right after "the answer is": to the end of the sentence, less what is only said about it."""
-    rest = rest.lstrip(" \n*_:")
-    if formula := _FORMULA.match(rest):
-        inner = next(group for group in formula.groups() if group is not None)
-        after = _first_sentence(rest[formula.end() :])
-        if not _FORMULA.search(after) and not re.search(r"\d", after) and not _says_more(after):
-            return inner.strip().rstrip(".,;")
-        return _first_sentence(rest)
-    sentence = _first_sentence(rest)
-    run = _RUN.match(sentence)
-    if run is None:
-        return sentence or None
-    return _whole(sentence, run)
-
-
-def _whole(sentence: str, run: "re.Match[str]") -> str | None:
-    """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
-    found = _without_what_is_open(run[0])
-    rest = sentence[run.start() + len(found) :]
-    if _GOES_ON.match(rest) or re.search(r"\d", rest) or _says_more(rest):
-        return sentence
-    return _right_side(found.strip(" ,;:"))
-
-
-def _says_more(rest: str) -> bool:
-    """Whether words behind a number change it: "5 million", "5 or more", "5 (five) apples, or so"; a unit does not."""
-    words = _ASIDE.sub("", rest, count=1) if not rest.lstrip(" *").startswith((",", ";")) else rest
-    return bool(_MORE.search(words))
-
-
-def _without_what_is_open(run: str) -> str:
-    """A run without the bracket at its end that words follow, as in "5 (five)"."""
-    return run.rstrip(" ").rstrip("([{|").rstrip(" ")
-
-
-def _first_sentence(text: str) -> str:
-    end = _SENTENCE_END.search(text)
-    return (text[: end.start()] if end else text).strip().strip("*").strip()
-
-
-def _right_side(formula: str) -> str:
-    """Of a chain of equations, the last side: a working that ends on its result. An inequality stays whole."""
-    if re.search(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq)(?![A-Za-z])", formula):
-        return formula.strip()
-    formula = re.sub(r"\\(?:begin|end)\{(?:align|aligned|equation|gather)\*?\}|(?<!\\)&", "", formula)
-    return re.split(r"(?<![\\<>!])=|\\approx|≈", formula)[-1].strip(" .,;\n")
-
-
-def _last_formula_or_number(prose: str) -> str | None:
-    """What a text that names no answer ends on: its last formula, its last result, or its last number."""
-    formulas = list(_FORMULA.finditer(prose))
-    if formulas and not re.search(r"\d", prose[formulas[-1].end() :]):
-        last = formulas[-1]
-        if len(formulas) > 1 and re.fullmatch(r"\s*,?\s*(?:or|and)\s*", prose[formulas[-2].end() : last.start()]):
-            return f"{_inside(formulas[-2])}, {_inside(last)}"
-        return _inside(last)
-    if results := list(_RESULT.finditer(prose)):
-        return _last_result(prose[results[-1].end() :])
-    runs = list(_RUN.finditer(prose))
-    if not runs:
-        return prose.split("\n")[-1].strip() or None
-    return None if _PART_OF_A_WORD.search(prose[: runs[-1].start()]) else _alone(runs[-1], prose)
-
-
-def _last_result(rest: str) -> str | None:
-    """What follows the last equals sign of a text; nothing if later sentences come to other numbers only."""
-    run = _RUN.match(rest)
-    result = _alone(run, rest, _CHANGED_RESULT) if run else None
-    if run is None or result is None:
-        return None
-    end = _SENTENCE_END.search(rest, run.end())
-    later = _RUN.finditer(rest, end.end() if end else len(rest))
-    numbers = [_bare(one[0]) for one in later if not _PART_OF_A_WORD.search(rest[: one.start()])]
-    return result if not numbers or _bare(result) in numbers else None
-
-
-def _bare(number: str) -> str:
-    return tidy(number.strip(" ,;:")).lstrip("$€£ ")
-
-
-def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGED) -> str | None:
-    """A run of mathematics in plain text, unless a letter or a word goes on with it: neither 2x nor 2 million is 2."""
-    whole = _without_what_is_open(run[0])
-    found = whole.strip(" ,;:").rstrip("!")  # in prose, said with emphasis
-    if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
-        return _right_side(found.rstrip("=/ "))
-    rest = text[run.start() + len(whole) :]
-    return None if _GOES_ON.match(rest) or changed.match(rest) else _right_side(found)
-
-
-def _inside(formula: "re.Match[str]") -> str:
-    return _right_side(next(group for group in formula.groups() if group is not None))
-
-
-def final_choice(text: str, choices: "list[str]") -> str | None:
-    r"""The letter that a response to a multiple-choice question ends with; None if there is none.
-
-    The last box if it starts with a letter of its own ("B", "(B)", "\text{B) 3 m}") or holds the text of one choice;
-    without such a box, or behind it, the letter after the last "answer is", "answer:" or "option is"; else a last line
-    that is nothing but a letter. Two letters ("A, C", "A or C") are none.
-
-    Args:
-        text: a response, or what follows its thought.
-        choices: letters ("A", "B", …), or the texts of the choices, whose letters follow their order.
-    """
-    letters, texts = letters_of(choices)
-    boxes = _boxes(text)
-    if boxes:
-        content = _joined_boxes(text, boxes) or ""
-        if found := _choice_in(content, letters, re.IGNORECASE) or _choice_with_text(content, texts):
-            return found
-        text = text[boxes[-1][1] :]
-    elif tagged := _TAGGED.findall(text):
-        return _choice_in(tagged[-1], letters, re.IGNORECASE) or _choice_with_text(tagged[-1], texts)
-    prose = text[-LONGEST_PROSE:].replace("`", "").strip()
-    if said := list(_CHOSEN.finditer(prose)):
-        return _choice_in(prose[said[-1].end() :], letters)
-    return None if boxes else _choice_in(prose.split("\n")[-1], letters, re.IGNORECASE, alone=True)
-
-
-def _choice_in(content: str, letters: "list[str]", flags: int = 0, alone: bool = False) -> str | None:
-    r"""The one letter that a text starts with: "B", "(B) 3 m", "\text{B}"; not "A, C", "A or C" or "A = \pi r^2"."""
-    one = rf"[{''.join(letters)}](?![A-Za-z0-9'_])"
-    opening = r"(?:[\s(*\[{$]|\\(?:text|mathrm|mathbf|textbf|\(|\[)|(?i:option|choice)\s)*"
-    found = re.match(rf"{opening}({one})", content, flags)
-    if not found:
-        return None
-    rest = content[found.end() :]
-    close, open_ = r"[ )*\]}$\\]*", r"[ (*\[{$\\]*"
-    another = rf"{close}(?:,? ?(?:\\text\{{ ?)?\b(?:and|or|not|nor|to|through)\b|\?|(?:[,;/&+–-]|\\&| ){open_}{one})"
-    formula = r"\(|[ )*\]}$]*(?:[=<>^+*/-](?![\])*])|\\(?![\])* ,;:!]|q?quad|text))"  # A(x), A = \pi r^2, A \cup B
-    if re.match(another, rest) or re.match(formula, rest.replace("**", "")):
-        return None
-    if alone and not re.fullmatch(r"[\s).*\]}$]*", rest):
-        return None
-    return found[1].upper()
-
-
-def letters_of(choices: "list[str]") -> "tuple[list[str], dict[str, str]]":
-    """The letters of a multiple choice, and the text of each where texts are given."""
-    if all(len(choice) == 1 and choice.isalpha() for choice in choices):
-        return [choice.upper() for choice in choices], {}
-    letters = [chr(ord("A") + number) for number in range(len(choices))]
-    return letters, dict(zip(letters, choices, strict=True))
-
-
-def _choice_with_text(content: str, texts: "dict[str, str]") -> str | None:
-    fitting = [letter for letter, text in texts.items() if tidy(text).casefold() == tidy(content).casefold()]
-    return fitting[0] if len(fitting) == 1 else None
 
 
 def texts_of_json(truth: str) -> "list[str]":
@@ -293,7 +123,14 @@ def texts_of_json(truth: str) -> "list[str]":
 
 
 def stated_answer(truth: str) -> str:
-    """A ground truth as an answer: of one that is a sentence, or holds a box or ``####``, what it states."""
-    if _BOX.search(truth) or "####" in truth or _SAID.search(truth):
-        return final_answer(truth) or truth
-    return truth
+    """A ground truth as an answer: of one that is a sentence, or holds a box or ``####``, what it states.
+
+    It is empty where nothing follows the ``####``, and where a box holds no answer, or only a part of one.
+    """
+    if boxes := boxes_of(truth):
+        return joined_boxes(truth, boxes) or ""
+    if "####" in truth:
+        return final_answer(truth) or ""
+    if _BOX.search(truth):
+        return ""
+    return (final_answer(truth) or truth) if SAID.search(truth) else truth

@@ -33,7 +33,7 @@ class Shape:
 
 def read(text: str) -> Shape:
     """The structure of a tidy answer."""
-    text = text.strip()
+    text = re.sub(r"^\+ ?(?![+-])", "", text.strip())
     if text.startswith("{") and _closes_at_the_end(text):  # LaTeX's own braces, which are not seen
         return read(text[1:-1])
     elements, separators = _split(text, {",", ";", "and", "or"})
@@ -70,8 +70,8 @@ def _bracketed(text: str) -> Shape:
 
 
 def _both_signs(element: str) -> list[str]:
-    r"""``1 \pm 2`` as ``1 + 2`` and ``1 - 2``."""
-    if len(re.findall(r"\\(?:pm|mp)(?![A-Za-z])", element)) != 1:
+    r"""``1 \pm 2`` as ``1 + 2`` and ``1 - 2``; a set has both in it, so its elements are expanded, and not the set."""
+    if "\\{" in element or len(re.findall(r"\\(?:pm|mp)(?![A-Za-z])", element)) != 1:
         return [element]
     return [re.sub(r"\\(?:pm|mp)(?![A-Za-z])", sign, element) for sign in "+-"]
 

@@ -6,11 +6,13 @@ function are no unit either: \sin 30^\circ is a number.
 
 import re
 
+from sgrpo_verl.answers.words import NUMBERS, PARTS
+
 # For each unit, how it is spelled.
 _SAME = {
     "%": "% percent pct",
     "degree": "degree deg degrees",
-    "dollar": "$ usd dollar buck",
+    "dollar": "$ us$ usd dollar buck",
     "cent": "cent ¢",
     "euro": "€ eur euro",
     "pound": "£ gbp pound lb",
@@ -63,24 +65,20 @@ _SAME = {
     "kilohertz": "kHz",
     "electronvolt": "eV",
     "radian": "rad radian",
-    "mile per hour": "mph",
-    "kilometer per hour": "kmh kph kmph",
-    "meter per second": "mps",
+    "mile / hour": "mph",
+    "kilometer / hour": "kmh kph kmph",
+    "meter / second": "mps",
     "hectare": "ha hectare",
     "acre": "acre",
     "unit": "unit",
-    "am": "am a.m.",
-    "pm": "pm p.m.",
+    "am": "am a.m",
+    "pm": "pm p.m",
 }
 _UNITS = {spelling: unit for unit, spellings in _SAME.items() for spelling in spellings.split()}
-# Words that say a number, and words that hedge or compare: never a unit.
-_NUMBER_WORDS = (
-    "half halves third thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths "
-    "eighth eighths ninth ninths tenth tenths hundredth hundredths thousandth thousandths ten tens hundred "
-    "hundreds thousand thousands million millions billion billions trillion trillions dozen dozens score "
-    "scores pair pairs couple couples gross zero one two three four five six seven eight nine eleven twelve "
-    "twenty thirty forty fifty twice thrice double triple zeros ones twos threes fours fives sixes sevens "
-    "eights nines bn mn lakh lakhs crore crores"
+# Words that say a number, words that hedge or compare, and words that say what kind of number it is: never a unit.
+_MORE_NUMBERS = (
+    "hundred thousand million billion trillion quadrillion quintillion dozen score pair couple gross bn mn lakh crore "
+    "googol myriad twice thrice double triple halves"
 )
 _HEDGES = (
     "and or not nor but maybe perhaps possibly probably plus minus times more less fewer greater larger "
@@ -88,19 +86,32 @@ _HEDGES = (
     "under above below otherwise else unless except if when where mod modulo is was this thus always sometimes "
     "divided squared cubed factorial choose percentage"
 )
-NUMBER_WORDS = frozenset(_NUMBER_WORDS.split())
+_KINDS = (
+    "wrong right correct incorrect true false valid invalid possible impossible undefined unknown indeterminate "
+    "missing finite infinite infinity divergent negative positive imaginary complex real rational irrational prime "
+    "composite repeating recurring binary octal decimal hexadecimal exact approx"
+)
+_NUMBERS = [*_MORE_NUMBERS.split(), *NUMBERS, *PARTS]
+_PLURALS = [re.sub(r"y$", "ie", one) + ("es" if one.endswith(("x", "s")) else "s") for one in _NUMBERS]
+NUMBER_WORDS = frozenset((*_NUMBERS, *_PLURALS))
 NO_UNITS = NUMBER_WORDS | {*_HEDGES.split()}
-_POWERS = {"square": "square", "sq": "square", "cubic": "cubic", "cu": "cubic"}
+_IRREGULAR = {
+    **{"people": "person", "children": "child", "men": "man", "women": "woman", "mice": "mouse", "geese": "goose"},
+    **{"teeth": "tooth", "oxen": "ox", "dice": "die", "fish": "fish", "sheep": "sheep", "deer": "deer"},
+    **{"cattle": "cattle", "cacti": "cactus", "leaves": "leaf", "loaves": "loaf", "knives": "knife"},
+}
+_POWERS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
+_SCALES_OF_DEGREES = {"celsius": "C", "centigrade": "C", "fahrenheit": "F", "c": "C", "f": "F"}
 _WORD = r"[A-Za-z¢₹][A-Za-z.]*"
 _SQUARE = r"(?:(?:square|cubic|sq|cu)\.? )?"
 _POWER = r"(?: ?\^ ?\{?-?\d\}?)?"
 _UNIT = rf"{_SQUARE}{_WORD}{_POWER}"
 _TRAILING = re.compile(
-    r"^(?P<value>.*[\d})\]])(?P<unit> ?\\?%| ?\^ ?\{? ?\\circ ?\}?(?: ?[CF](?![A-Za-z]))?| ?[€£¥¢₹]"
+    r"^(?P<value>.*[\d})\]])(?P<unit> ?\\?%| ?\^ ?\{? ?\\circ ?\}?(?: ?[CF](?![A-Za-z]))?| ?[$€£¥¢₹]"
     rf"| ?{_UNIT}(?:(?: ?(?:/|\\cdot|\*) ?| per | )(?:{_UNIT}))*)$",
     re.DOTALL,
 )
-_CURRENCY = re.compile(r"^(?P<sign>[-+]?) ?(?P<currency>[$€£¥₹])(?= ?[\d.])")
+_CURRENCY = re.compile(r"^(?P<sign>[-+]?) ?(?P<currency>[$€£¥₹]|(?:US\$|USD|EUR|GBP|INR|Rs)\.?)(?= ?[-+]?[\d.])")
 _NAME = re.compile(r"(?<![\\A-Za-z])[A-Za-z]")
 _FUNCTION = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 
@@ -108,7 +119,9 @@ _FUNCTION = re.compile(r"\\(?:arc)?(?:sin|cos|tan|cot|sec|csc)")
 def without_unit(text: str) -> tuple[str, str]:
     """A tidy answer's value, and its unit in a form of its own; the unit is empty where there is none."""
     if currency := _CURRENCY.match(text):
-        return currency["sign"] + text[currency.end() :].strip(), _UNITS[currency["currency"]]
+        return _amount(
+            currency["sign"] + text[currency.end() :].strip(), _UNITS[currency["currency"].lower().rstrip(".")]
+        )
     found = _TRAILING.match(text)
     if not found:
         return text, ""
@@ -121,21 +134,35 @@ def without_unit(text: str) -> tuple[str, str]:
     if len(written) == 1 and written.isalpha() and (found["unit"][0] != " " or _NAME.search(value)):
         return text, ""  # 5m and x + 3 m: as likely a name
     units: list[str] = []
+    power = ""
     for part in filter(None, re.split(r" ?(/|\\cdot|\*) ?| ", written)):
+        if part.rstrip(".") in _POWERS and not power:
+            power = _POWERS[part.rstrip(".")]
+            continue
+        if units[-1:] == ["degree"] and part.lower() in _SCALES_OF_DEGREES:
+            units[-1] += _SCALES_OF_DEGREES[part.lower()]
+            continue
         counted = not units or units[-1] == "/"
         unit = "/" if part in ("/", "per") else "*" if part in ("*", "\\cdot") else _unit_of(part)
-        unit = unit or (_noun(value, part) if counted and found["unit"][0] == " " else None)
+        unit = unit or (_noun("1" if units else value, part) if counted and found["unit"][0] == " " else None)
         if unit is None:
             return text, ""
-        units.append(unit)
-    return value, " ".join(units)
+        units.append(unit + power)
+        power = ""
+    return (text, "") if power else (value, " ".join(units))
+
+
+def _amount(number: str, currency: str) -> tuple[str, str]:
+    """An amount of money, also by the day or the piece: $18 per day, $18/day."""
+    value, unit = without_unit(re.sub(r" ?/ ?(?=[A-Za-z]{3})", " per ", number))
+    if unit.startswith("/") or unit == currency:
+        return value, f"{currency} {unit}" if unit.startswith("/") else currency
+    return number, currency
 
 
 def _unit_of(word: str) -> str | None:
     """``cm^2`` as ``centimeter2``; None if it is no unit."""
     name, _, power = re.sub(r"[\s{}]", "", word).partition("^")
-    if name.rstrip(".") in _POWERS:
-        return _POWERS[name.rstrip(".")]
     for spelling in (name, name.rstrip("."), name.casefold() if len(name) > 1 else name):
         for one in (spelling, spelling.removesuffix("s") if len(spelling) > 2 else spelling):
             if one in _UNITS:
@@ -146,6 +173,10 @@ def _unit_of(word: str) -> str | None:
 def _noun(value: str, word: str) -> str | None:
     """What is counted, in the singular: of "5 apples" and "1 apple". None if the word cannot be that."""
     word = word.casefold()
-    if not re.fullmatch(r"[-+]?\d+", value) or not word.isalpha() or len(word) < 3 or word in NO_UNITS:
+    if not re.fullmatch(r"[-+]?\d+", value) or not word.isalpha() or len(word) < 3:
         return None
+    if word in NO_UNITS or word in _KINDS.split():
+        return None
+    if word in _IRREGULAR or word.endswith("men"):  # firemen
+        return _IRREGULAR.get(word, f"{word[:-2]}an")
     return word.removesuffix("s") if word.endswith("s") or value == "1" else None

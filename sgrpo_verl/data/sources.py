@@ -1,12 +1,13 @@
 """The data sets that ``sgrpo data`` knows: where each is found, its columns, and how a row becomes a problem."""
 
+import math
 import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sgrpo_verl.answers.reading import boxed_answers, final_answer, texts_of_json
+from sgrpo_verl.answers.reading import boxed_answers, stated_answer, texts_of_json
 
 Row = dict[str, Any]
 LETTERS = "ABCD"
@@ -67,8 +68,9 @@ def _text(row: Row, column: str) -> str:
         value = int(value)
     if not isinstance(value, str | int | float | None):
         raise BadCell(column, f"{_shown(value)} is neither a text nor a number")
-    text = "" if value is None else str(value).strip()
-    if re.match(r"\[?\{\s*['\"]\w+['\"]\s*:", text):
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    text = "" if missing else str(value).strip()
+    if re.match(r"\[?\{\s*['\"]\w+['\"]\s*:|\['", text):
         raise BadCell(column, f"{_shown(text)} is a structure that was written as a text")
     return text
 
@@ -115,7 +117,7 @@ def _answers(row: Row, column: str) -> str | list[str]:
         return several
     if boxed := boxed_answers(text):
         return _only(boxed, column)
-    return (final_answer(text) or "") if "####" in text else text
+    return stated_answer(text) if re.search(r"####|\\(?:boxed|fbox)\b", text) else text
 
 
 def _only(boxed: list[str], column: str) -> str:

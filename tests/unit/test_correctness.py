@@ -230,6 +230,66 @@ def test_one_choice_and_no_hedge(response, letter):
     assert final_choice(response, list("ABCD")) == letter
 
 
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("\\boxed{\\text{A proton}}", None),
+        ("\\boxed{\\text{a proton}}", None),
+        ("\\boxed{a decrease in pressure}", None),
+        ("\\boxed{\\text{d orbitals}}", None),
+        ("\\boxed{\\mathrm{C}_6\\mathrm{H}_6}", None),
+        ("\\boxed{\\text{C}_6}", None),
+        ("\\boxed{\\text{C}^{14}}", None),
+        ("\\boxed{\\text{a.m.}}", None),
+        ("\\boxed{A:B}", None),
+        ("\\boxed{\\text{Answer: a proton}}", None),
+        ("\\boxed{C is constant}", None),
+        ("<answer>A proton</answer>", None),
+        ("The answer is A proton.", None),
+        ("Answer: D orbitals", None),
+        ("\\boxed{\\text{B) a proton}}", "B"),
+        ("\\boxed{\\text{(B) A proton}}", "B"),
+        ("\\boxed{\\text{B. a proton}}", "B"),
+        ("\\boxed{\\text{B: proton}}", "B"),
+        ("\\boxed{\\text{Option B}}", "B"),
+        ("\\boxed{\\text{Answer: C}}", "C"),
+        ("\\boxed{\\textrm{C}}", "C"),
+        ("\\boxed{\\textsf{(C)}}", "C"),
+        ("\\boxed{\\text{C is correct}}", "C"),
+        ("<answer>B. a proton</answer>", "B"),
+        ("The answer is D due to symmetry.", "D"),
+        ("#### C", "C"),
+        ("#### C, D", None),
+    ],
+)
+def test_a_letter_that_begins_a_phrase_is_no_choice(response, letter):
+    assert final_choice(response, list("ABCD")) == letter
+
+
+@pytest.mark.parametrize(
+    ("response", "letter"),
+    [
+        ("\\boxed{\\text{a proton}}", "B"),
+        ("\\boxed{A proton}", "B"),
+        ("\\boxed{\\text{a photon}}", "D"),
+        ("<answer>a neutron</answer>", "C"),
+        ("\\boxed{\\text{B) a proton}}", "B"),
+        ("\\boxed{A}", "A"),
+        ("\\boxed{\\text{a muon}}", None),
+    ],
+)
+def test_a_choices_text_that_begins_with_a_letter(response, letter):
+    choices = ["an electron", "a proton", "a neutron", "a photon"]
+    assert final_choice(response, choices) == letter
+    for truth, text in zip("ABCD", choices, strict=True):
+        assert compute_score("", response, text, {"choices": choices}) == float(truth == letter)
+
+
+def test_a_letter_that_is_also_another_choices_text_is_none():
+    assert final_choice("\\boxed{B}", ["B", "A", "neither"]) is None
+    assert final_choice("\\boxed{B}", ["A", "B", "neither"]) == "B"
+
+
 def test_without_a_closing_tag_the_whole_response_counts():
     assert compute_score("", "\\boxed{1}</think> or so", "1") == 0.0
     assert compute_score("", "\\boxed{1}</think> or so", "1", think_end="") == 1.0

@@ -539,6 +539,10 @@ def test_choices_of_verls_own_rows_stay_letters_or_texts(tmp_path):
         ({"problem": "a", "answer": {"value": 2}}, r"row 0: column answer: \{'value': 2\} has no ground_truth"),
         ({"problem": "a", "answer": [{"value": 2}]}, r"row 0: column answer: \{'value': 2\} is neither"),
         ({"problem": "a", "answer": "{'ground_truth': '2'}"}, "row 0: column answer: .* structure that was written as"),
+        ({"problem": "a", "answer": "['2']"}, "row 0: column answer: .* structure that was written as"),
+        ({"problem": "a", "answer": float("nan")}, "row 0: empty answer .column answer"),
+        ({"problem": "a", "answer": "-\\boxed{2}"}, "row 0: empty answer .column answer"),
+        ({"problem": "a", "answer": "so \\boxed{}"}, "row 0: empty answer .column answer"),
         ({"problem": '[{"content": "a"}]', "answer": "2"}, "row 0: column problem: .* structure that was written as"),
         (
             {"prompt": [{"role": "user", "content": [{"type": "image"}]}], "reward_model": {"ground_truth": "2"}},

@@ -1,0 +1,159 @@
+"""Reads an answer from plain sentences: what they say that the answer is, else what they end on. A part is never taken.
+
+Of "The answer is 3/4" the answer is 3/4, and of "x is 4 or 5" it is neither: then there is none.
+"""
+
+import re
+
+from sgrpo_verl.answers.notation import tidy
+from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS
+
+SAID = re.compile(
+    r"\banswers?\b[*_\s]*(?:[^.:=\n$\\]{0,60}?\s(?:is|are|was|equals|of)\b|:|=)(?:\s+(?:is|are)\b)?[\s*_:]*"
+    r"(?:(?:just|simply|then|thus|therefore|exactly|equal to)\s+)*",
+    re.IGNORECASE,
+)
+# One dollar sign also opens an amount: a formula's are close to what is inside, and no digit follows the second.
+_FORMULA = re.compile(
+    r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
+    r"|\\begin\{(?:align|aligned|equation|gather)\*?\}(.+?)\\end\{(?:align|aligned|equation|gather)\*?\}",
+    re.DOTALL,
+)
+_SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
+# A run of mathematics in plain text: numbers, operators, brackets, single letters that are multiplied or raised.
+_ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
+_RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
+_RESULT = re.compile(r"(?:(?<![<>!])=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
+_ASIDE = re.compile(
+    r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
+)
+_DOUBTED = r"and a |or |maybe |perhaps |possibly "
+_COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
+_NUMBERED = sorted(NUMBER_WORDS)
+_CHANGED = re.compile(rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(_NUMBERED)})\b)", re.IGNORECASE)
+_CHANGED_RESULT = re.compile(
+    rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(one for one in _NUMBERED if one not in _COUNTED)})\b)", re.IGNORECASE
+)
+_MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
+# After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
+_GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
+_PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
+# Before a number or a formula: what makes it a part of more than it says, such as "4 or", "x <", "ln", "1 in".
+_BOUND = re.compile(
+    r"(?:[<>!]=|(?<!<)<|(?<![>=-])>|[≠≤≥≈±∓√^]"
+    r"|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|pm|mp|sqrt|ln|log|sin|cos|tan|exp|times|cdot)"
+    r"|\b(?:or|not|isn't|never|minus|negative|plus|times|twice|ln|log|exp|sin|cos|tan|sqrt|mod|modulo|between"
+    r"|at least|at most|about|around|approximately|roughly|nearly|almost|above|below|\w+ than"
+    r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine) of)"
+    r"|\d[$\\)%]{0,3}\s+(?:in|out of|of|to|and|by)"
+    r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*=)[\s$(]*$",
+    re.IGNORECASE,
+)
+_CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
+_BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
+
+
+def statement(rest: str) -> str | None:
+    """What a text says right after "the answer is": to the end of the sentence, less what is only said about it."""
+    rest = rest.lstrip(" \n*_:")
+    if formula := _FORMULA.match(rest):
+        inner = next(group for group in formula.groups() if group is not None)
+        after = _first_sentence(rest[formula.end() :])
+        if not _FORMULA.search(after) and not re.search(r"\d", after) and not _says_more(after):
+            return inner.strip().rstrip(".,;")
+        return _first_sentence(rest)
+    sentence = _first_sentence(rest)
+    run = _RUN.match(sentence)
+    if run is None:
+        return sentence or None
+    return _whole(sentence, run)
+
+
+def _whole(sentence: str, run: "re.Match[str]") -> str | None:
+    """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
+    found = _without_what_is_open(run[0])
+    rest = sentence[run.start() + len(found) :]
+    if _GOES_ON.match(rest) or re.search(r"\d", rest) or _says_more(rest):
+        return sentence
+    return _right_side(found.strip(" ,;:"))
+
+
+def _says_more(rest: str) -> bool:
+    """Whether words behind a number change it: "5 million", "5 or more", "5 (five) apples, or so"; a unit does not."""
+    words = _ASIDE.sub("", rest, count=1) if not rest.lstrip(" *").startswith((",", ";")) else rest
+    return bool(_MORE.search(words))
+
+
+def _without_what_is_open(run: str) -> str:
+    """A run without the bracket at its end that words follow, as in "5 (five)"."""
+    return run.rstrip(" ").rstrip("([{|").rstrip(" ")
+
+
+def _first_sentence(text: str) -> str:
+    end = _SENTENCE_END.search(text)
+    return (text[: end.start()] if end else text).strip().strip("*").strip()
+
+
+def _right_side(formula: str) -> str:
+    """Of a chain of equations, the last side: a working that ends on its result. An inequality stays whole."""
+    if re.search(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq)(?![A-Za-z])", formula):
+        return formula.strip()
+    formula = re.sub(r"\\(?:begin|end)\{(?:align|aligned|equation|gather)\*?\}|(?<!\\)&", "", formula)
+    return re.split(r"(?<![\\<>!])=|\\approx|≈", formula)[-1].strip(" .,;\n")
+
+
+def last_formula_or_number(prose: str) -> str | None:
+    """What a text that names no answer ends on: its last formula, its last result, or its last number."""
+    formulas = list(_FORMULA.finditer(prose))
+    if formulas and not re.search(r"\d", prose[formulas[-1].end() :]):
+        last = formulas[-1]
+        if len(formulas) > 1 and re.fullmatch(r"\s*,?\s*(?:or|and)\s*", prose[formulas[-2].end() : last.start()]):
+            return f"{_inside(formulas[-2])}, {_inside(last)}"
+        bound = _is_bound(prose[: last.start()]) and not _CALCULATION.match(last[0])
+        return None if bound else _inside(last)
+    if results := list(_RESULT.finditer(prose)):
+        bound = _is_bound(prose[: results[-1].end()])
+        return None if bound else _last_result(prose[results[-1].end() :])
+    runs = list(_RUN.finditer(prose))
+    if not runs:
+        return prose.split("\n")[-1].strip() or None
+    before = prose[: runs[-1].start()]
+    if _PART_OF_A_WORD.search(before) or _is_bound(before):
+        return None
+    if runs[-1][0].startswith(("+", "-", "−")) and _BEHIND_A_NAME.search(before):
+        return None
+    return _alone(runs[-1], prose)
+
+
+def _is_bound(before: str) -> bool:
+    return bool(_BOUND.search(before[-80:]))
+
+
+def _last_result(rest: str) -> str | None:
+    """What follows the last equals sign of a text; nothing if later sentences come to other numbers only."""
+    run = _RUN.match(rest)
+    result = _alone(run, rest, _CHANGED_RESULT) if run else None
+    if run is None or result is None:
+        return None
+    end = _SENTENCE_END.search(rest, run.end())
+    later = _RUN.finditer(rest, end.end() if end else len(rest))
+    numbers = [_bare(one[0]) for one in later if not _PART_OF_A_WORD.search(rest[: one.start()])]
+    return result if not numbers or _bare(result) in numbers else None
+
+
+def _bare(number: str) -> str:
+    return tidy(number.strip(" ,;:")).lstrip("$€£ ")
+
+
+def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGED) -> str | None:
+    """A run of mathematics in plain text, unless a letter or a word goes on with it: neither 2x nor 2 million is 2."""
+    whole = _without_what_is_open(run[0])
+    found = whole.strip(" ,;:").rstrip("!")  # in prose, said with emphasis
+    if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
+        return _right_side(found.rstrip("=/ "))
+    rest = text[run.start() + len(whole) :]
+    return None if _GOES_ON.match(rest) or changed.match(rest) else _right_side(found)
+
+
+def _inside(formula: "re.Match[str]") -> str:
+    return _right_side(next(group for group in formula.groups() if group is not None))
