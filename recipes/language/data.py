@@ -50,8 +50,8 @@ def _easiest(file: Path) -> list[tuple[str, str, str]]:
         return len(re.findall("<<.*?>>", solution)) or len(solution.splitlines()), len(problem["problem"])
 
     problems = read_file(file)
-    if missing := {"problem", "answer"} - set.intersection(*map(set, problems)):
-        raise UserError(f"{file}: not every problem has {' and '.join(sorted(missing))}; each needs problem and answer")
+    if missing := [name for name in ("problem", "answer") if any(name not in one for one in problems)]:
+        raise UserError(f"{file}: not every problem has {' and '.join(missing)}; each needs problem and answer")
     easiest = sorted(problems, key=calculations)[:EASIEST]
     return [("gsm8k", problem["problem"], str(problem["answer"])) for problem in easiest]
 
