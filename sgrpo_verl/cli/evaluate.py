@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sgrpo_verl.cli.console import console
+from sgrpo_verl.cli.score import score_and_show
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.deer import Deer
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
@@ -148,9 +149,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Accuracy and tokens of a model on benchmarks."""
-    from sgrpo_verl.eval.report import print_summary
     from sgrpo_verl.eval.run import evaluate
-    from sgrpo_verl.eval.score import score
     from sgrpo_verl.eval.settings import PAPER, Settings
 
     names, samples_of = tuple(name for name in benchmarks.split(",") if name), {}
@@ -194,15 +193,7 @@ def evaluate(
     }
     signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # vLLM is shut down, as by Ctrl-C
     evaluate(settings, out, options, console, data_parallel_size)
-    summary = score(out, console)
-    print_summary(summary, console)
-    written = "run.json, completions.jsonl, scores.jsonl and summary.json"
-    if "exits" in summary:
-        from sgrpo_verl.eval.exits import plot_exits
-
-        plot_exits(summary["exits"], out / "exits.png")
-        written = f"exits.png, {written}"
-    console.print(f"{written} are in {out}")
+    score_and_show(out)
 
 
 def _lengths(text: str) -> tuple[int, ...]:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
+from sgrpo_verl import cli
 from sgrpo_verl.eval.exits import by_share, savings
 from sgrpo_verl.eval.lines import read_run
 from sgrpo_verl.eval.report import print_summary
@@ -101,3 +103,9 @@ def test_compared_with_others_it_is_its_full_responses(run):
     [line] = read_run(run, "run", CONSOLE)
     assert line.scores["b"].tolist() == [1.0, 1.0]
     assert line.tokens["b"].tolist() == [22, 22]
+
+
+def test_scoring_a_run_again_draws_its_plot_again(run):
+    result = CliRunner().invoke(cli.app, ["score", str(run)])
+    assert "exits.png, run.json," in result.output
+    assert (run / "exits.png").stat().st_size > 1000
