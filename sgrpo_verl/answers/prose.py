@@ -13,6 +13,12 @@ SAID = re.compile(
     r"(?:(?:just|simply|then|thus|therefore|exactly|equal to)\s+)*",
     re.IGNORECASE,
 )
+# A sentence about an answer that was given before: "I hope this answer is helpful", "the answer is correct".
+_REMARK_BEFORE = re.compile(r"\b(?:hope|trust|if|whether|sure|check|verify|know)\b[^.!?\n]*$", re.IGNORECASE)
+_REMARK = re.compile(
+    r"(?:(?:indeed|also|now|very) )?(?:correct|clear|help\w*|useful|reasonable|consistent|verified|valid|based on)\b",
+    re.IGNORECASE,
+)
 # One dollar sign also opens an amount: a formula's are close to what is inside, and no digit follows the second.
 _FORMULA = re.compile(
     r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
@@ -37,7 +43,7 @@ _CHANGED_RESULT = re.compile(
 _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
-_PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
+_PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]\Z")
 # Before a number or a formula: what makes it a part of more than it says, such as "4 or", "x <", "ln", "1 in".
 _BOUND = re.compile(
     r"(?:[<>!]=|(?<!<)<|(?<![>=-])>|[≠≤≥≈±∓√^]"
@@ -51,6 +57,18 @@ _BOUND = re.compile(
 )
 _CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
 _BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
+
+
+def said_last(prose: str) -> str | None:
+    """What follows the last "the answer is" that says an answer and does not only speak of one; None without any."""
+    said = list(SAID.finditer(prose))
+    for one in reversed(said[1:]):
+        rest = prose[one.end() :]
+        if re.search(r"[\d$\\]", _first_sentence(rest)) or not (
+            _REMARK.match(rest) or _REMARK_BEFORE.search(prose[: one.start()][-80:])
+        ):
+            return rest
+    return prose[said[0].end() :] if said else None
 
 
 def statement(rest: str) -> str | None:
@@ -73,6 +91,7 @@ def _whole(sentence: str, run: "re.Match[str]") -> str | None:
     """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
     found = _without_what_is_open(run[0])
     rest = sentence[run.start() + len(found) :]
+    rest = re.split(r",? (?:because|since) ", rest, maxsplit=1)[0]
     if _GOES_ON.match(rest) or re.search(r"\d", rest) or _says_more(rest):
         return sentence
     return _right_side(found.strip(" ,;:"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recipes.answers
@@ -117,6 +117,7 @@ def test_the_answer_starts_behind_the_first_end_of_a_thought():
     assert compute_score("", "\\boxed{1}</think>It may be three.</think>", "1") == 0.0
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**60), 10**60), st.integers(1, 10**40))
 def test_a_fraction_is_exact_however_it_is_written(above, below):
     for text in (f"\\frac{{{above}}}{{{below}}}", f"{above}/{below}", f"\\dfrac{{{above}}}{{{below}}}"):
@@ -126,6 +127,7 @@ def test_a_fraction_is_exact_however_it_is_written(above, below):
         assert exact(tidy(f"\\frac{{{above}}}{{{below + 1}}}")) != value or above == 0
 
 
+@settings(deadline=None)
 @given(
     st.integers(-(10**12), 10**12),
     st.integers(0, 6),
@@ -137,6 +139,7 @@ def test_tidy_keeps_a_decimal_as_it_is(digits, places, wrapped):
     assert exact(tidy(wrapped.format(text))) == Fraction(digits, 10**places)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_read(text):
     found = final_answer(text)
