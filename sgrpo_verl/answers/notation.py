@@ -93,7 +93,7 @@ _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 # Not right behind a bracket: (1,234) is a point.
 _GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
 # One dollar sign is an amount: those of a formula are close to what is inside, and no digit follows the second.
-_DELIMITED_PIECE = re.compile(r"(?<!\\)\$(?!\s)([^$]*[^$\s\\])\$(?![\d$])|\\\((.+?)\\\)")
+_DELIMITED_PIECE = re.compile(r"(?<!\\)\$(?!\s)([^$]*[^$\s\\])\$(?![\d$])|\\\(((?:(?!\\\().)+?)\\\)")
 # A comma that LaTeX sets close to what follows, or by itself, groups digits wherever it stands: 10,\!080 and 10{,}080.
 _GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}

@@ -99,6 +99,8 @@ def test_a_digit_right_behind_a_command(answer, truth, right):
         ("1/2 + 3/4i", {"\\frac12+\\frac{3i}{4}": True, "\\frac12+\\frac{3}{4i}": False}),
         ("y = 3/4x + 2", {"y=\\frac{3}{4}x+2": True, "y=\\frac{3}{4x}+2": False}),
         ("4/3πr^3", {"\\frac43\\pi r^3": True, "\\frac{4}{3\\pi r^3}": False}),
+        ("(e^x - 1)/2i", {"\\frac{e^x-1}{2i}": False, "\\frac{i(e^x-1)}{2}": False}),
+        ("1/2e + 1", {"\\frac{e}{2}+1": False, "\\frac{1}{2e}+1": False}),
         ("1/2x", {"1/2x": True, "\\frac12x": False, "\\frac{1}{2x}": False}),
         ("1 / 2 x", {"\\frac12x": False, "\\frac{1}{2x}": False}),
         ("4/3\\pi", {"\\frac43\\pi": False, "\\frac{4}{3\\pi}": False}),
