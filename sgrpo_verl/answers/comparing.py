@@ -10,6 +10,7 @@ r"""Whether two answers are the same, as a strict human marker would say; where 
 - What is not read whole is not read: it is the same as its own text only. So are words (without regard to case),
   congruences, quantifiers, cases and the names of groups.
 - Upper and lower case letters are different names, and so are f and f'.
+- 1/2x is neither half of x nor 1 over 2x, since it may be either; 1/2 x is half of x.
 - A number word is a number and no unit: 5 million is 5000000, and a dozen of 3 is 36. So is no word that hedges.
 """
 

@@ -90,12 +90,12 @@ _OLD_TEX = (
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
-# Not right behind a bracket: (1,234) is a point.
-_GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
+# Not right behind a bracket: (1,234) is a point. Nor behind a zero: 0,125 is hardly 125.
+_GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)([1-9]\d{0,2}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
 # One dollar sign is an amount: those of a formula are close to what is inside, and no digit follows the second.
 _DELIMITED_PIECE = re.compile(r"(?<!\\)\$(?!\s)([^$]*[^$\s\\])\$(?![\d$])|\\\(((?:(?!\\\().)+?)\\\)")
 # A comma that LaTeX sets close to what follows, or by itself, groups digits wherever it stands: 10,\!080 and 10{,}080.
-_GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
+_GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?<!(?<!\d)0)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}
 _PLAIN_WORD = re.compile(r"(?<![A-Za-z\\])(pi|infinity|inf|oo|theta)(?![A-Za-z])", re.IGNORECASE)
 _PLAIN_FUNCTION = re.compile(
@@ -236,12 +236,8 @@ def _delimited(answer: str) -> str:
         inner = answer[len(opening) : len(answer) - len(closing)]
         whole = answer.removesuffix(".").rstrip() if answer.rstrip().endswith(f"{closing}.") else answer
         inner = whole[len(opening) : len(whole) - len(closing)]
-        if (
-            whole.startswith(opening)
-            and whole.endswith(closing)
-            and inner.strip()
-            and not re.search(r"\$|\\[(\[]", inner)
-        ):
+        one = inner.strip() and not re.search(r"\$|\\[(\[]", inner)
+        if one and whole.startswith(opening) and whole.endswith(closing):
             return inner.strip()
     return _DELIMITED_PIECE.sub(lambda found: f" {found[1] or found[2]} ", answer)
 

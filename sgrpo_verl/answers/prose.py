@@ -14,7 +14,7 @@ SAID = re.compile(
     re.IGNORECASE,
 )
 # A sentence about an answer that was given before: "I hope this answer is helpful", "the answer is correct".
-_REMARK_BEFORE = re.compile(r"\b(?:hope|trust|if|whether|sure|check|verify|know)\b[^.!?\n]*$", re.IGNORECASE)
+_REMARK_BEFORE = re.compile(r"\b(?:hope|trust|whether|sure|check|verify|know)\b[^.!?\n]*$", re.IGNORECASE)
 _REMARK = re.compile(
     r"(?:(?:indeed|also|now|very) )?(?:correct|clear|help\w*|useful|reasonable|consistent|verified|valid|based on)\b",
     re.IGNORECASE,
