@@ -44,7 +44,7 @@ _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", r
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]\Z")
-# Before a number or a formula: what makes it a part of more than it says, such as "4 or", "x <", "ln", "1 in".
+# Before a number or a formula: what makes it a part of more than it says: "4 or", "x <", "ln", "1 in", "2x =".
 _BOUND = re.compile(
     r"(?:[<>!]=|(?<!<)<|(?<![>=-])>|[≠≤≥≈±∓√^]"
     r"|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|pm|mp|sqrt|ln|log|sin|cos|tan|exp|times|cdot)"
@@ -52,7 +52,8 @@ _BOUND = re.compile(
     r"|at least|at most|about|around|approximately|roughly|nearly|almost|above|below|\w+ than"
     r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine) of)"
     r"|\d[$\\)%]{0,3}\s+(?:in|out of|of|to|and|by)"
-    r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*=)[\s$(]*$",
+    r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*="
+    r"|(?<![\w=])(?<![=+-] )(?:\d*[A-Za-z](?:\^\d|²)|\d+[a-z]|[a-z] ?[-+] ?(?:\d*[a-z]|\d+))\s*=)[\s$(]*$",
     re.IGNORECASE,
 )
 _CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it

@@ -59,6 +59,9 @@ def test_boxes_that_are_no_list(response):
         "about 5",
         "So the line is 2x + 5",
         "So x = 4 and y = 5",
+        "2x = 5",
+        "x^2 = 5",
+        "x + 3y = 5",
         "$1$ in $5$",
     ],
 )
@@ -71,6 +74,9 @@ def test_a_number_that_something_binds_is_no_answer(response):
     "response",
     [
         "So x = 5",
+        "d = r*t = 5",
+        "P = a + b = 5",
+        "Area = 5",
         "He finishes in 5 days.",
         "It comes to 5.",
         "It is equal to 5",
