@@ -11,10 +11,7 @@ _CHOSEN = re.compile(
 )
 # Formatting that says nothing: bold, delimiters of mathematics, spacing.
 _FORMATTING = re.compile(r"(?<!\w)\*+|\*+(?!\w)|\$|\\[()\[\]]|\\(?:q?quad(?![A-Za-z])|[,;:! ])|~")
-_OPENING = (
-    r"(?:[\s(\[{]|\\(?:text|math)[a-z]*\{|(?P<named>(?i:option|choice)\b[\s:]*)"
-    r"|(?i:answer)\b(?:\s+is\b)?[\s:]*)*"
-)
+_OPENING = r"(?:[\s(\[{:]|\\(?:text|math)[a-z]*\{|(?P<named>(?i:option|choice)\b)|(?i:answer|is)\b)*"
 # What makes a letter the name of a choice, whatever follows: "B)", "B.", "B:"; not a.m.
 _MARKED = re.compile(r"[\s}]*(?:[)\]:]|\.(?![A-Za-z](?:\.|$)))")
 # Without such a mark, only a reason may follow: "A proton", "d orbitals" and "C_6" are no choices.
@@ -22,7 +19,10 @@ _REASONED = re.compile(
     r"[\s)\]}.]*(?:$|[,;—–\n]|\s-\s|\s\(|\s(?:because|since|as|due|so|from|while|whereas|which|therefore|thus|hence)\b"
     r"|\s(?:is|was) (?:the )?(?:correct|right|best|true|answer|one)\b)"
 )
-_FORMULA = re.compile(r"\(|[ )\]}]*(?:[=<>^+*/_-](?![\])])|\\(?!text))")  # A(x), A = \pi r^2, A \cup B
+_FORMULA = re.compile(
+    r"(?![\s}]*[)\].:][\s}]+(?:-\d|\\(?:[dtc]?frac|sqrt|pi)))"  # (A) \frac12
+    r"(?:\(|[ )\]}]*(?:[=<>^+*/_-](?![\])])|\\(?!text)))"  # A(x), A = \pi r^2, A \cup B
+)
 
 
 def final_choice(text: str, choices: list[str]) -> str | None:

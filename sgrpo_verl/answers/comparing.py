@@ -11,6 +11,7 @@ r"""Whether two answers are the same, as a strict human marker would say; where 
   congruences, quantifiers, cases and the names of groups.
 - Upper and lower case letters are different names, and so are f and f'.
 - Where a number is asked for, a calculation that is left to be done is none: neither 2 + 3 nor 10/2 is 5.
+- 1/2x is neither half of x nor 1 over 2x, since it may be either; 1/2 x is half of x.
 - A number word is a number and no unit: 5 million is 5000000, and a dozen of 3 is 36. So is no word that hedges.
 """
 

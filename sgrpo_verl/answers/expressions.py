@@ -32,12 +32,12 @@ _CHARACTERS = re.compile(r"[\w\s+\-*/^=(),.\[\]{}|!&\\']*", re.ASCII)
 # A digit may follow these at once (3\cdot2, \log_{2}8); behind a letter's name it is as likely a subscript.
 _BEFORE_A_DIGIT = re.compile(r"(\\(?:times|cdot|div|(?:arc)?(?:sin|cos|tan)|cot|sec|csc|ln|log(?:_\{\w+\})?))(?=\d)")
 _PLAIN_BASE = re.compile(r"\\log ?_ ?(\d+) ?(?=\()")
-# What may multiply what stands before it. 1/2x may be half of x, or 1 over 2x, and is not read; these are plain:
-# 1/2 x with a space, a complex number such as 3/4i, a line such as 3/4x + 2, a volume such as 4/3\pi r^3.
+# What may multiply what stands before it. 1/2x may be half of x, or 1 over 2x, and is not read. These are plain:
+# 1/2 x with a space, a complex number 1/2 + 3/4i, a line 3/4x + 2, a volume 4/3\pi r^3.
 _FACTOR = r"(?:[A-Za-z]|\\(?!times|cdot|div|end|rfloor|rceil|circ)[A-Za-z])"
 _FRACTION_OF = re.compile(
-    rf"(?<=[^\s/]/)(\d+)(?: (?={_FACTOR})|(?=i(?![A-Za-z^_]))|(?<=/3)(?=\\pi ?[A-Za-z] ?\^))"
-    r"|^(-? ?\d+/\d+)(?=[A-Za-z] ?[-+] ?\d+(?:/\d+)?$)"
+    rf"(?<=[^\s/]/)\d+ (?={_FACTOR})|^-? ?\d+(?:/\d+)? ?[-+] ?\d+/\d+(?=i$)"
+    r"|^-? ?\d+/\d+(?=[a-dfghj-z] ?[-+] ?\d+(?:/\d+)?$)|^-? ?\d+/3(?=\\pi ?[A-Za-z] ?\^)"
 )
 _UNREAD = re.compile(
     r"--|!!|\d ?_|\d \d|[A-Za-z]\d|\\frac ?\{ ?d"  # what latex2sympy takes for something else

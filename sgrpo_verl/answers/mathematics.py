@@ -33,7 +33,7 @@ _MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]!]")
 _LETTER = r"(?:\\(?!frac|sqrt|left)[A-Za-z]+ ?|[A-Za-z])(?:_ ?(?:\w|\{[^{}]*\}))?'*"
 _NAME = re.compile(
     rf"{_LETTER}|{_LETTER}\((?:{_LETTER}|\d+)(?:, ?(?:{_LETTER}|\d+))*\)|[fghFGHP]'*\([^=<>]*\)|\\angle ?[A-Z]{{1,3}}"
-    r"|[A-Z][a-z]+|[a-z]{5,}"
+    r"|[A-Z][a-z]+|[A-Z]{2,3}|[a-z]{5,}"
 )
 _UNNAMED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp|infty|pi)(?![A-Za-z])|[ei]")
 

@@ -7,13 +7,13 @@ from sgrpo_verl.answers.words import PARTS, SCALES
 NEAR = 80  # characters before and behind a box that are looked at
 # A sign (but no dash between words), a digit, the start of a root, a fraction, an exponent.
 _BEFORE = re.compile(
-    r"(?:(?<![\d})\]-])(?<![\d})\]-] )[-−]|[$=(\[{]\s*[-−]\s*|[\d^_/√±]|[\^_]\{"
+    r"(?:(?<![\d})\]-])(?<![\d})\]-] )[-−]|[$=(\[{]\s*[-−]\s*|(?<!-)[-−]\$|[\d^/√±]|(?<=[\w}])_|[\^_]\{"
     r"|\\(?:sqrt(?:\[[^\]]*\])?|[dtc]?frac(?:\{[^{}]*\})?)\s*\{|\\(?:pm|mp|sqrt|ln|log|sin|cos|tan)\s*)$"
 )
 # A digit, a letter, an exponent that is not degrees, a root, a number word; a unit may follow.
 _NUMBER_WORDS = "|".join([*(SCALES.keys() - {"dozen"}), *(f"{part}s?" for part in PARTS.keys() - {"quarter"})])
 _BEHIND = re.compile(
-    r"\d|[.,]\d|[A-Za-z](?![A-Za-z])|_|\^(?!\s*\{?\s*\\circ)|/(?![A-Za-z]{2})|\((?![A-Za-z]{2})"
+    r"\d|[.,:]\d|[A-Za-z](?![A-Za-z])|_(?=[\w{])|\^(?!\s*\{?\s*\\circ)|/(?![A-Za-z]{2})|\((?![A-Za-z]{2})"
     r"| *\\(?:sqrt|pi|[dtc]?frac|pm|mp|left)(?![A-Za-z])"
     rf"|(?:[ $~]|\\[ ,;)]|\\text\w*\{{)*(?:{_NUMBER_WORDS}|and a half)(?![A-Za-z-])"
 )

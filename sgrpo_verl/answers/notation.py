@@ -68,7 +68,6 @@ _SYNONYMS = {
     "colon": ":",
     "lbrace": r"\{",
     "rbrace": r"\}",
-    "degree": r"\circ ",
     "prime": "'",
     **{f"var{letter}": rf"\{letter} " for letter in ("epsilon", "phi", "theta")},
 }
@@ -78,14 +77,25 @@ WRAPPERS = re.compile(
     r"\s*\{([^{}]*)\}"
 )
 _SAID_TO_BE = re.compile(r"^\s*(?:the )?(?:final )?answer\s*(?:is\b|:|=)\s*", re.IGNORECASE)
-_SPACING = re.compile(r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad)(?![A-Za-z])|[!,;: ])|~")
+_SPACING = re.compile(
+    r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad|rm|bf|it|sf|tt|[bB]igg?[lrm]?)(?![A-Za-z])|[!,;: ])|~"
+)
+# TeX's own fractions, degrees, line breaks with a distance, and the digits of another base in brackets.
+_OLD_TEX = (
+    (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"(?: ?\^ ?)?\{?\\degree(?![A-Za-z])\}?"), r"^\\circ "),
+    (re.compile(r"\\\\ ?\[[\d.]+ ?(?:pt|em|ex|mm|cm)\]"), r"\\\\ "),
+    (re.compile(r"\((\d+)\) ?_"), r"\1_"),
+)
 _FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
-# Not right behind a bracket: (1,234) is a point.
-_GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)(\d{1,3}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
+# Not right behind a bracket: (1,234) is a point. Nor behind a zero: 0,125 is hardly 125.
+_GROUPING = re.compile(r"(?<![\d.,(\[])(?<!\\\{)([1-9]\d{0,2}(?:(?:,|\{,\}|\\,| )\d{3})+)(?!\d|,\d|\{,\}\d)")
+# One dollar sign is an amount: those of a formula are close to what is inside, and no digit follows the second.
+_DELIMITED_PIECE = re.compile(r"(?<!\\)\$(?!\s)([^$]*[^$\s\\])\$(?![\d$])|\\\(((?:(?!\\\().)+?)\\\)")
 # A comma that LaTeX sets close to what follows, or by itself, groups digits wherever it stands: 10,\!080 and 10{,}080.
-_GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
+_GROUPING_IN_LATEX = re.compile(r"(?<=\d)(?<!(?<!\d)0)(?:,\s*\\!\s*|\{,\}\s*)(?=\d{3}(?!\d))")
 _PLAIN_WORDS = {"pi": r"\pi ", "infinity": r"\infty ", "inf": r"\infty ", "oo": r"\infty ", "theta": r"\theta "}
 _PLAIN_WORD = re.compile(r"(?<![A-Za-z\\])(pi|infinity|inf|oo|theta)(?![A-Za-z])", re.IGNORECASE)
 _PLAIN_FUNCTION = re.compile(
@@ -138,6 +148,8 @@ def tidy(answer: str, grouped: bool = True) -> str:
     if grouped:
         answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
     answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
+    for old, latex in _OLD_TEX:
+        answer = old.sub(latex, answer)
     answer = _SYNONYM.sub(lambda found: _SYNONYMS[found[1]], answer)
     answer = _braced_arguments(re.sub(r" ?\^ ?\{? ?('+) ?\}?", r"\1", answer))
     for plain, latex in _PLAIN_SIGNS:
@@ -219,14 +231,15 @@ def _between(text: str, opening: str, closing: str) -> str | None:
 
 
 def _delimited(answer: str) -> str:
-    """Without the one pair of delimiters of mathematics around the whole of it."""
+    """Without delimiters of mathematics: those around the whole of it, else those around pieces ("$1$ and $2$")."""
     for opening, closing in (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
         inner = answer[len(opening) : len(answer) - len(closing)]
         whole = answer.removesuffix(".").rstrip() if answer.rstrip().endswith(f"{closing}.") else answer
         inner = whole[len(opening) : len(whole) - len(closing)]
-        if whole.startswith(opening) and whole.endswith(closing) and inner.strip() and "$" not in inner:
+        one = inner.strip() and not re.search(r"\$|\\[(\[]", inner)
+        if one and whole.startswith(opening) and whole.endswith(closing):
             return inner.strip()
-    return answer
+    return _DELIMITED_PIECE.sub(lambda found: f" {found[1] or found[2]} ", answer)
 
 
 def _greek_name(found: re.Match[str]) -> str:

@@ -13,6 +13,12 @@ SAID = re.compile(
     r"(?:(?:just|simply|then|thus|therefore|exactly|equal to)\s+)*",
     re.IGNORECASE,
 )
+# A sentence about an answer that was given before: "I hope this answer is helpful", "the answer is correct".
+_REMARK_BEFORE = re.compile(r"\b(?:hope|trust|whether|sure|check|verify|know)\b[^.!?\n]*$", re.IGNORECASE)
+_REMARK = re.compile(
+    r"(?:(?:indeed|also|now|very) )?(?:correct|clear|help\w*|useful|reasonable|consistent|verified|valid|based on)\b",
+    re.IGNORECASE,
+)
 # One dollar sign also opens an amount: a formula's are close to what is inside, and no digit follows the second.
 _FORMULA = re.compile(
     r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
@@ -22,7 +28,7 @@ _FORMULA = re.compile(
 _SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
 # A run of mathematics in plain text: numbers, operators, brackets, single letters that are multiplied or raised.
 _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
-_RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *)*{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
+_RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *){{0,12}}{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:(?<![<>!])=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
 _ASIDE = re.compile(
     r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
@@ -37,8 +43,8 @@ _CHANGED_RESULT = re.compile(
 _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
 # After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
 _GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
-_PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]$")
-# Before a number or a formula: what makes it a part of more than it says, such as "4 or", "x <", "ln", "1 in".
+_PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]\Z")
+# Before a number or a formula: what makes it a part of more than it says: "4 or", "x <", "ln", "1 in", "2x =".
 _BOUND = re.compile(
     r"(?:[<>!]=|(?<!<)<|(?<![>=-])>|[≠≤≥≈±∓√^]"
     r"|\\(?:ne|neq|le|leq|ge|geq|lt|gt|approx|pm|mp|sqrt|ln|log|sin|cos|tan|exp|times|cdot)"
@@ -46,11 +52,24 @@ _BOUND = re.compile(
     r"|at least|at most|about|around|approximately|roughly|nearly|almost|above|below|\w+ than"
     r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine) of)"
     r"|\d[$\\)%]{0,3}\s+(?:in|out of|of|to|and|by)"
-    r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*=)[\s$(]*$",
+    r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*="
+    r"|(?<![\w=])(?<![=+-] )(?:\d*[A-Za-z](?:\^\d|²)|\d+[a-z]|[a-z] ?[-+] ?(?:\d*[a-z]|\d+))\s*=)[\s$(]*$",
     re.IGNORECASE,
 )
 _CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
 _BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
+
+
+def said_last(prose: str) -> str | None:
+    """What follows the last "the answer is" that says an answer and does not only speak of one; None without any."""
+    said = list(SAID.finditer(prose))
+    for one in reversed(said[1:]):
+        rest = prose[one.end() :]
+        if re.search(r"[\d$\\]", _first_sentence(rest)) or not (
+            _REMARK.match(rest) or _REMARK_BEFORE.search(prose[: one.start()][-80:])
+        ):
+            return rest
+    return prose[said[0].end() :] if said else None
 
 
 def statement(rest: str) -> str | None:
@@ -73,6 +92,7 @@ def _whole(sentence: str, run: "re.Match[str]") -> str | None:
     """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
     found = _without_what_is_open(run[0])
     rest = sentence[run.start() + len(found) :]
+    rest = re.split(r",? (?:because|since) ", rest, maxsplit=1)[0]
     if _GOES_ON.match(rest) or re.search(r"\d", rest) or _says_more(rest):
         return sentence
     return _right_side(found.strip(" ,;:"))

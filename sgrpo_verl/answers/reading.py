@@ -12,11 +12,17 @@ from itertools import pairwise
 
 from sgrpo_verl.answers.neighbours import is_part
 from sgrpo_verl.answers.notation import balanced
-from sgrpo_verl.answers.prose import SAID, last_formula_or_number, statement
+from sgrpo_verl.answers.prose import SAID, last_formula_or_number, said_last, statement
 
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+# A line of markdown that text follows, and no answer: "#### Step 2".
+_HEADING = re.compile(
+    r"#*[\s*\d.]*(?:step|solution|explanation|(?:final )?answer|reasoning|conclusion|summary|verification|check|notes?"
+    r"|result|part|case|approach|method|analysis|calculations?)\b(?!.*[:=][\s*]*[-\d$\\]).*\n\s*\S",
+    re.IGNORECASE,
+)
 # Between two boxes that are one answer together, once it is plain text: x = \boxed{1} and x = \boxed{3}.
 _JOINT = re.compile(
     r"\s*(?:(?:[,;/&]|\b(?:and|or|maybe|perhaps|possibly|else|also|either|alternatively|both)\b)\s*)+"
@@ -48,11 +54,12 @@ def final_answer(text: str) -> str | None:
         return joined_boxes(text, boxes)
     if tagged := TAGGED.findall(text):
         return final_answer(tagged[-1]) if SAID.search(tagged[-1]) else tagged[-1].strip() or None
-    if "####" in text:
-        return text.rsplit("####", 1)[1].strip().split("\n")[0].strip() or None
+    marked = [one.strip() for one in text.split("####")[1:]]
+    if marked := [one for one in marked if not _HEADING.match(one)]:
+        return marked[-1].split("\n")[0].strip() or None
     prose = text[-LONGEST_PROSE:].replace("`", "").strip()
-    if said := list(SAID.finditer(prose)):
-        return statement(prose[said[-1].end() :])
+    if (said := said_last(prose)) is not None:
+        return statement(said)
     return last_formula_or_number(prose)
 
 

@@ -23,7 +23,7 @@ PARTS = {
     **{f"{ten.removesuffix('y')}ieth": value for ten, value in _TENS.items()},
     **{f"{scale}th": value for scale, value in SCALES.items() if scale != "dozen"},
 }
-_SCALE = re.compile(rf"(?<![\d.,/^_}}\\])(\d+)(?:\.(\d+))? +({'|'.join(SCALES)})s?(?![A-Za-z])")
+_SCALE = re.compile(rf"(?<![\d.,/^_}}\\])(\d+)(?:\.(\d+))? +({'|'.join(SCALES)})s?(?![A-Za-z])", re.IGNORECASE)
 _AND_A_PART = re.compile(rf"(?<![\d.,/^_}}\\])(\d+) +and +(?:a|an|one)[ -]+({'|'.join(PARTS)})(?![A-Za-z])")
 _PARTS_OF = re.compile(rf"(?<![\d.,/^_}}\\])(\d+)[ -]+({'|'.join(PARTS)})s?(?![A-Za-z])")
 
@@ -32,7 +32,7 @@ def in_digits(text: str) -> str:
     """A text with every such number written in digits; an ordinal such as "5 fifth" says nothing else either."""
     text = _AND_A_PART.sub(lambda found: f"{found[1]}\\frac{{1}}{{{PARTS[found[2]]}}}", text)
     while found := _SCALE.search(text):
-        value = int(found[1] + (found[2] or "")) * SCALES[found[3]]
+        value = int(found[1] + (found[2] or "")) * SCALES[found[3].lower()]
         whole, rest = divmod(value, scale := 10 ** len(found[2] or ""))
         number = str(whole) if not rest else f"\\frac{{{value}}}{{{scale}}}"
         text = f"{text[: found.start()]}{number}{text[found.end() :]}"
