@@ -13,6 +13,7 @@ from sgrpo_verl.hooks.install import logger
 
 TAG = "sgrpo"  # key of a row's notes in its tag
 ENDINGS, ENDING = 3, 40  # responses whose ends are shown, and the characters of each
+OFTEN = 0.1  # share of early exits that are rewarded although their answer did not end
 DUMPED = ("exit_index", "exit_position", "thought_length", "correct")  # of the notes, in trainer.rollout_data_dir
 
 
@@ -158,6 +159,22 @@ def no_room_for_exits(metrics: dict[str, float]) -> str | None:
     )
 
 
+def rewarded_without_end(metrics: dict[str, float], answer_length: int) -> str | None:
+    """A warning for a step in which many answers were rewarded that did not end; None if there were few.
+
+    With ``cut_answers=wrong`` no such answer is correct.
+    """
+    share = metrics.get("sgrpo/answer_cut_correct", 0.0)
+    if share < OFTEN:
+        return None
+    return (
+        f"{share:.0%} of the step's early exits are correct although their answer was cut at "
+        f"algorithm.sgrpo.answer_length={answer_length}. Nothing teaches the model to end its answers then, and it may "
+        "unlearn to. If answers need more tokens, make answer_length larger; if the model goes on after its answer, "
+        "set algorithm.sgrpo.cut_answers=wrong. sgrpo/answer_cut_correct counts them from now on"
+    )
+
+
 def check_metrics(reward_workers: Sequence[Any]) -> dict[str, float]:
     """How many answer comparisons in verl's reward workers timed out or lost their process since the run started.
 
@@ -199,9 +216,15 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
         for warning in (nothing_to_cut(ours, trainer.config), never_closed(ours, think_end, endings)):
             if warning:
                 logger.warning(warning)
-    if not getattr(trainer, "_sgrpo_said_no_room", False) and (warning := no_room_for_exits(ours)):
-        logger.warning(warning)
-        trainer._sgrpo_said_no_room = True
+    answer_length = trainer.config.algorithm.sgrpo.answer_length
+    said = trainer.__dict__.setdefault("_sgrpo_said", set())  # once a run
+    for kind, warning in (
+        ("no room", no_room_for_exits(ours)),
+        ("no end", rewarded_without_end(ours, answer_length)),
+    ):
+        if warning and kind not in said:
+            logger.warning(warning)
+            said.add(kind)
     _warn_where_no_thought_stops(trainer, batch.tags)
     metrics.update(ours)
     metrics.update(check_metrics(trainer.get_reward_handles() or []))

@@ -11,6 +11,7 @@ from sgrpo_verl.hooks.metrics import (
     never_closed,
     no_room_for_exits,
     notes_of,
+    rewarded_without_end,
     row_notes,
     serial_group_metrics,
 )
@@ -96,6 +97,12 @@ def test_cut_answers_that_were_correct_are_told_apart():
         [tag(2, True, 1.0, cut=True, index=1), tag(8, False, 0.0, cut=True, index=2), tag(None, True, 0.5, cut=True)]
     )
     assert (metrics["sgrpo/answer_cut"], metrics["sgrpo/answer_cut_correct"]) == (1.0, 0.5)
+    warning = rewarded_without_end(metrics, 32)
+    assert warning.startswith("50% of the step's early exits are correct although their answer was cut at ")
+    assert "answer_length=32" in warning
+    assert "set algorithm.sgrpo.cut_answers=wrong" in warning
+    few = [tag(2, True, 1.0, cut=True, index=1), *[tag(2, True, 1.0, index=1)] * 10, tag(None, True, 0.5)]
+    assert rewarded_without_end(serial_group_metrics(few), 32) is None
 
 
 def test_thoughts_without_exits_are_counted_and_warned_of():
