@@ -336,7 +336,8 @@ class TestAnAnswerThatTheClosingPhraseOpens:
         assert BOX not in kept
         assert judged.endswith(BOX + answer)
         assert len(judged) - len(BOX + answer) < max(map(len, map(form.decode, ([one] for one in ids))))
-        assert final_answer(judged) == final_answer(BOX + answer)
+        # A digit that shares a token with the phrase is seen, too: 8\boxed{18} holds no whole answer.
+        assert final_answer(judged) in (final_answer(BOX + answer), final_answer(thought + BOX + answer))
 
     @given(st.lists(st.integers(0, 100), max_size=30))
     def test_an_exits_answer_begins_with_the_phrase_too(self, cuts):
