@@ -6,7 +6,7 @@ function are no unit either: \sin 30^\circ is a number.
 
 import re
 
-from sgrpo_verl.answers.words import NUMBERS, PARTS
+from sgrpo_verl.answers.words import NUMBERS, PARTS, SCALES
 
 # For each unit, how it is spelled.
 _SAME = {
@@ -76,10 +76,7 @@ _SAME = {
 }
 _UNITS = {spelling: unit for unit, spellings in _SAME.items() for spelling in spellings.split()}
 # Words that say a number, words that hedge or compare, and words that say what kind of number it is: never a unit.
-_MORE_NUMBERS = (
-    "hundred thousand million billion trillion quadrillion quintillion dozen score pair couple gross bn mn lakh crore "
-    "googol myriad twice thrice double triple halves"
-)
+_MORE_NUMBERS = "score pair couple gross bn mn lakh crore googol myriad twice thrice double triple halves"
 _HEDGES = (
     "and or not nor but maybe perhaps possibly probably plus minus times more less fewer greater larger "
     "smaller higher lower least most about around approximately roughly almost nearly up to between than over "
@@ -91,10 +88,11 @@ _KINDS = (
     "missing finite infinite infinity divergent negative positive imaginary complex real rational irrational prime "
     "composite repeating recurring binary octal decimal hexadecimal exact approx"
 )
-_NUMBERS = [*_MORE_NUMBERS.split(), *NUMBERS, *PARTS]
+_NUMBERS = [*SCALES, *_MORE_NUMBERS.split(), *NUMBERS, *PARTS]
 _PLURALS = [re.sub(r"y$", "ie", one) + ("es" if one.endswith(("x", "s")) else "s") for one in _NUMBERS]
 NUMBER_WORDS = frozenset((*_NUMBERS, *_PLURALS))
 NO_UNITS = NUMBER_WORDS | {*_HEDGES.split()}
+_NO_NOUNS = NO_UNITS | {*_KINDS.split()}
 _IRREGULAR = {
     **{"people": "person", "children": "child", "men": "man", "women": "woman", "mice": "mouse", "geese": "goose"},
     **{"teeth": "tooth", "oxen": "ox", "dice": "die", "fish": "fish", "sheep": "sheep", "deer": "deer"},
@@ -175,7 +173,7 @@ def _noun(value: str, word: str) -> str | None:
     word = word.casefold()
     if not re.fullmatch(r"[-+]?\d+", value) or not word.isalpha() or len(word) < 3:
         return None
-    if word in NO_UNITS or word in _KINDS.split():
+    if word in _NO_NOUNS:
         return None
     if word in _IRREGULAR or word.endswith("men"):  # firemen
         return _IRREGULAR.get(word, f"{word[:-2]}an")

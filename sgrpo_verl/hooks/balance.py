@@ -23,9 +23,7 @@ def by_rank(keys: Sequence[str], tags: Sequence[dict[str, Any]], num_ranks: int)
         tags: their tags in TransferQueue.
         num_ranks: divides the number of rows.
     """
-    groups: dict[str, list[int]] = {}
-    for index in sorted(range(len(keys)), key=lambda index: int(keys[index].rsplit("_", 1)[1])):
-        groups.setdefault(_group(keys[index]), []).append(index)
+    groups = _by_group(sorted(range(len(keys)), key=lambda index: int(keys[index].rsplit("_", 1)[1])), keys)
     tokens = {name: sum(own_tokens(tags[index]) for index in rows) for name, rows in groups.items()}
     room = [len(keys) // num_ranks] * num_ranks
     load = [0] * num_ranks
@@ -64,17 +62,13 @@ def over_mini_batches(
         tags: of all rows.
         num_mini_batches: divides the number of rows.
     """
-    groups: dict[str, list[int]] = {}
-    for row in rows:
-        groups.setdefault(_group(keys[row]), []).append(row)
+    real = [row for row in rows if not tags[row].get("is_padding", False)]
     padding = [row for row in rows if tags[row].get("is_padding", False)]
-    num_real, seen = len(rows) - len(padding), 0
     mini_batches: list[list[int]] = [[] for _ in range(num_mini_batches)]
     left: list[int] = []
-    for group in groups.values():
-        if tags[group[0]].get("is_padding", False):
-            continue
-        mini_batch = mini_batches[int((seen + len(group) / 2) * num_mini_batches / num_real)]
+    seen = 0
+    for group in _by_group(real, keys).values():
+        mini_batch = mini_batches[int((seen + len(group) / 2) * num_mini_batches / len(real))]
         fits = len(mini_batch) + len(group) <= len(rows) // num_mini_batches
         (mini_batch if fits else left).extend(group)
         seen += len(group)
@@ -83,8 +77,12 @@ def over_mini_batches(
     return [row for mini_batch in mini_batches for row in mini_batch]
 
 
-def _group(key: str) -> str:
-    return key.rsplit("_", 1)[0]
+def _by_group(rows: Sequence[int], keys: Sequence[str]) -> dict[str, list[int]]:
+    """The rows of each group, in their order."""
+    groups: dict[str, list[int]] = {}
+    for row in rows:
+        groups.setdefault(keys[row].rsplit("_", 1)[0], []).append(row)
+    return groups
 
 
 def balance_batch(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
