@@ -4,7 +4,8 @@
 # usage: [TORCH_CPU_INDEX=https://…] [TORCH_PLAIN=1] install_torch.sh PYTHON [FILE]
 #   PYTHON       of a virtual environment
 #   FILE         that pins torch; cpu.txt beside this script by default
-#   TORCH_PLAIN  where neither has the CPU build, take plain torch with what it needs: 5 GB, and it runs on a CPU too
+#   TORCH_PLAIN  where neither has the CPU build, take plain torch with what it needs: 5 GB. On a CPU it
+#                needs VERL_PLATFORM=cpu, which make demo and the recipes set
 set -eu
 python=$1
 here=$(dirname "$0")

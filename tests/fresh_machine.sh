@@ -67,6 +67,7 @@ write_data(Path('/tmp/data'), TASKS['sums'], test=16)"
 INSIDE
 
 settings="SETUP_ONLY=$setup_only COLUMNS=120 $(env | grep -E '^(PIP|TORCH)_' || true)"
+[ -z "${TORCH_PLAIN:-}" ] || settings+=" VERL_PLATFORM=cpu" # to verl, plain torch means a GPU
 
 bare() { # the bare system's archive, made unless it is there
     [ -e "$bases/$1.tar" ] && return

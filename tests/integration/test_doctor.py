@@ -44,6 +44,22 @@ def test_a_library_of_vllms_that_cannot_be_loaded(tmp_path):
     assert "all in place" not in out
 
 
+def test_vllm_for_the_cpu_where_verl_is_not_on_the_cpu():
+    """As with a CUDA build of torch, which verl takes for a GPU machine's."""
+    status, out, err = sgrpo_doctor(VERL_PLATFORM="nvidia")
+    assert status == 1
+    assert "wrong: VERL_PLATFORM=nvidia is set, so verl does not run on the CPU" in out
+    assert "Traceback" not in err
+
+
+def test_a_cuda_build_of_torch_without_a_platform(monkeypatch):
+    monkeypatch.delenv("VERL_PLATFORM", raising=False)
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    assert "supports accelerators, so verl does not run on the CPU" in (doctor._wrong_platform() or "")
+    monkeypatch.setenv("VERL_PLATFORM", "cpu")
+    assert doctor._wrong_platform() is None
+
+
 def test_a_plugin_that_verl_does_not_load():
     code = "from sgrpo_verl.hooks.doctor import look, wrong; print(wrong('driver', look()))"
     environment = {**os.environ, "VERL_USE_EXTERNAL_PLUGINS": "none"}
