@@ -11,7 +11,7 @@ echo "making $venv with $("$python" --version): 4 GiB, a few minutes, most of th
 "$python" -m venv --clear "$venv"
 list=$venv/requirements.txt
 awk -F== '/^#/ { next } !($1 in seen) { seen[$1]; print }' "$@" > "$list"
-sh "$here/pip_install.sh" "$venv/bin/python" "$(grep '^pip==' "$list")" # older ones take three times as long over the rest
+sh "$here/pip_install.sh" "$venv/bin/python" "$(grep '^pip==' "$list")" # older ones take twice as long over the rest
 echo "[1/3] torch, its CPU build"
 sh "$here/install_torch.sh" "$venv/bin/python" "$list"
 echo "[2/3] $(grep -c == "$list") pinned packages"

@@ -1,13 +1,12 @@
 #!/bin/sh
-# pip install, without dependencies, and without compiling every module: Python compiles those that it imports, which are
-# few of them. Where it fails, it says so in one sentence; all that pip said is then in pip.log, in the folder of the
-# virtual environment.
+# pip install, without dependencies, and with one sentence where it fails; all that pip said is then in pip.log, in the
+# folder of the virtual environment.
 # usage: pip_install.sh PYTHON ARGUMENT…
 #   PYTHON  of a virtual environment
 set -eu
 python=$1
 shift
-if said=$("$python" -m pip --disable-pip-version-check install --quiet --no-deps --no-compile "$@" 2>&1); then
+if said=$("$python" -m pip --disable-pip-version-check install --quiet --no-deps "$@" 2>&1); then
     exit 0
 fi
 log=$(dirname "$(dirname "$python")")/pip.log
