@@ -30,7 +30,7 @@ def test_two_steps_on_a_small_qwen2_whose_thoughts_end_in_a_phrase(tmp_path):
         "data.train_batch_size=8",
         "data.max_response_length=128",
         "reward.custom_reward_function.path=pkg://recipes.bench.model",
-        "algorithm.sgrpo.cut_answers=scored",  # hardly any random answer ends, so the recipe's "wrong" often left no reward
+        "algorithm.sgrpo.cut_answers=scored",  # random answers hardly ever end: with "wrong", few are rewarded
     ]
     changed = trained(command, folder, 2, Console(quiet=True), PYTHONPATH=str(ROOT))
     steps = [one["data"] for one in read_lines(folder / "metrics.jsonl") if "training/global_step" in one["data"]]
