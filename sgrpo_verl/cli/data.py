@@ -53,7 +53,7 @@ def data(
     decontaminate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of further benchmarks whose problems must not be in a training set; those in OUT count, too.",
+            help="File or folder of further benchmarks. Their problems and those of OUT must not be in a training set.",
             rich_help_panel=WHICH,
         ),
     ] = None,

@@ -91,7 +91,7 @@ def print_savings(summary: dict[str, dict[str, Any]], console: Console) -> None:
         )
     print_whole(console, table)
     console.print(
-        "What lies behind the first right answer is redundant: the most that S-GRPO could save on this model and data. "
+        "What lies behind the first right answer is redundant: the most that cutting these thoughts could save. "
         "Guesses count as right there; where the answer stays right is the careful figure."
     )
 

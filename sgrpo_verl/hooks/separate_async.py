@@ -1,4 +1,4 @@
-"""Mends one line of verl 0.9.1's ``separate_async`` trainer, which ends a run before it starts."""
+"""Fixes one line of verl 0.9.1's ``separate_async`` trainer, which ends a run before it starts."""
 
 from collections.abc import Callable
 from inspect import BoundArguments

@@ -139,7 +139,7 @@ def test_the_cpu_patches_keep_out_where_torch_has_an_accelerator():
 
 
 def test_the_cpu_patches_are_still_needed():
-    """What each of them mends, in verl and vLLM as they are; when one fails, the patch can go."""
+    """What each of them fixes, in verl and vLLM as they are; when one fails, the patch can go."""
     code = """
 import importlib.metadata, inspect
 import torch.distributed as dist

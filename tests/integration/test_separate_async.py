@@ -1,4 +1,4 @@
-"""What verl's ``separate_async`` trainer needs on the CPU, and the line of verl's that is mended for it."""
+"""What verl's ``separate_async`` trainer needs on the CPU, and the line of verl's that is fixed for it."""
 
 import asyncio
 import threading
