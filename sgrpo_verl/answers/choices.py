@@ -2,11 +2,14 @@
 
 import re
 
+from sgrpo_verl.answers.comparing import LONGEST_ANSWER
 from sgrpo_verl.answers.notation import WRAPPERS, tidy
 from sgrpo_verl.answers.reading import LONGEST_PROSE, TAGGED, boxes_of, joined_boxes
 
 _CHOSEN = re.compile(
-    r"\b(?:answers?|option|choice)\b[*_\s]*(?:(?:is|are|would be|must be|:|=)[\s:*]*)+(?:(?:option|choice)\b[\s:]*)?",
+    r"\b(?:answers?|option|choice)\b[*_\s]*(?:[^.:=\n$\\]{0,40}?\b(?=is\b|are\b|(?:would|must|should|will) be\b))?"
+    r"(?:(?:is|are|would be|must be|should be|will be|therefore|thus|then|clearly|:|=)[\s:,*]*)+"
+    r"(?:(?:option|choice)\b[\s:]*)?",
     re.IGNORECASE,
 )
 # Formatting that says nothing: bold, delimiters of mathematics, spacing.
@@ -46,20 +49,26 @@ def final_choice(text: str, choices: list[str]) -> str | None:
         return _choice_of(tagged[-1], letters, texts)
     prose = text[-LONGEST_PROSE:].replace("`", "").strip()
     if said := list(_CHOSEN.finditer(prose)):
-        return _choice_in(prose[said[-1].end() :], letters)
+        rest = prose[said[-1].end() :]
+        return _choice_in(rest, letters) or _choice_with_text(rest.split("\n")[0].strip(" *"), texts)
     last_line = prose.split("\n")[-1].strip("# ")
     return None if boxes else _choice_in(last_line, letters, re.IGNORECASE, alone=True)
 
 
 def _choice_of(content: str, letters: list[str], texts: dict[str, str]) -> str | None:
     """The choice whose text or letter a box holds; none where the two are different choices."""
-    found = {_choice_with_text(content, texts), _choice_in(content, letters, re.IGNORECASE)} - {None}
+    if said := list(_CHOSEN.finditer(content)):
+        content = content[said[-1].end() :].rstrip("} ")
+    letter = _choice_in(content, letters, re.IGNORECASE)
+    behind = re.match(r"[^A-Za-z]*[A-Za-z][\s)\].:}]+", plain := _without_formatting(content)) if letter else None
+    texts_named = {_choice_with_text(content, texts), _choice_with_text(plain[behind.end() :] if behind else "", texts)}
+    found = {letter, *texts_named} - {None}
     return found.pop() if len(found) == 1 else None
 
 
 def _choice_in(content: str, letters: list[str], flags: int = 0, alone: bool = False) -> str | None:
     r"""The one letter that a text starts with: "B", "(B) 3 m", "\text{B}"; not "A, C", "A or C" or "A = \pi r^2"."""
-    content = _FORMATTING.sub(" ", WRAPPERS.sub(r"\1", WRAPPERS.sub(r"\1", content)))
+    content = _without_formatting(content)
     one = rf"[{''.join(letters)}](?![A-Za-z0-9'_])"
     found = re.match(rf"{_OPENING}(?P<letter>{one})", content, flags)
     if not found:
@@ -72,10 +81,20 @@ def _choice_in(content: str, letters: list[str], flags: int = 0, alone: bool = F
     return found["letter"].upper() if found["named"] or _MARKED.match(rest) or _REASONED.match(rest) else None
 
 
+def _without_formatting(content: str) -> str:
+    return _FORMATTING.sub(" ", WRAPPERS.sub(r"\1", WRAPPERS.sub(r"\1", content)))
+
+
 def _another(rest: str, one: str, flags: int) -> bool:
     """Whether a second choice, or a doubt, comes right behind the first; of "(B) A proton", A is an article."""
     close, opening = r"[ )\]}\\]*", r"[ (\[{\\]*"
-    joined = rf"(?:,? ?\b(?:and|or|not|nor|to|through)\b|\?|(?:[,;/&+–-]|\\&|:){opening}{one}| {opening}{one}(?! \w\w))"
+    if re.match(rf"{close}(?:,| ?\() ?(?:and )?not {opening}{one}", rest, flags):
+        return False
+    doubts = "and|or|not|nor|to|through|maybe|perhaps|possibly"
+    joined = (
+        rf"(?:[, (]*\b(?:{doubts})\b|\s+(?:and|or)\s+{opening}{one}|\?"
+        rf"|(?:[,;/&+–-]|\\&|:){opening}{one}| {opening}{one}(?! \w\w))"
+    )
     return bool(re.match(close + joined, rest, flags))
 
 
@@ -88,5 +107,7 @@ def letters_of(choices: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _choice_with_text(content: str, texts: dict[str, str]) -> str | None:
+    if not 0 < len(content) <= LONGEST_ANSWER:
+        return None
     fitting = [letter for letter, text in texts.items() if tidy(text).casefold() == tidy(content).casefold()]
     return fitting[0] if len(fitting) == 1 else None

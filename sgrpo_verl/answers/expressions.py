@@ -39,6 +39,7 @@ _FRACTION_OF = re.compile(
     rf"(?<=[^\s/]/)\d+ (?={_FACTOR})|^-? ?\d+(?:/\d+)? ?[-+] ?\d+/\d+(?=i$)"
     r"|^-? ?\d+/\d+(?=[a-dfghj-z] ?[-+] ?\d+(?:/\d+)?$)|^-? ?\d+/3(?=\\pi ?[A-Za-z] ?\^)"
 )
+_LETTER_TIMES_POWER = re.compile(r"(?<![A-Za-z\\_])([A-Za-z])(?=\d+ ?\^)")  # n2^{n-1}
 _UNREAD = re.compile(
     r"--|!!|\d ?_|\d \d|[A-Za-z]\d|\\frac ?\{ ?d"  # what latex2sympy takes for something else
     r"|\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp) ?(?!\()[^-+()]*(?:/|\\cdot|\\times|\*)"  # \sin x/2 is either
@@ -72,6 +73,7 @@ def expression(text: str) -> Any:
         Unread: part of the text is not in it, or it cannot be read.
     """
     text = _BEFORE_A_DIGIT.sub(r"\1 ", _PLAIN_BASE.sub(r"\\log_{\1}", text))
+    text = _LETTER_TIMES_POWER.sub(r"\1 \\cdot ", text)
     text = _FRACTION_OF.sub(r"\g<0>\\cdot ", text)
     words = _MATRIX.sub("[", text)
     commands = {*_COMMAND.findall(words.replace("\\\\", " "))}

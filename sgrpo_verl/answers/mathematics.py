@@ -33,6 +33,7 @@ _MATHEMATICS = re.compile(r"[\d\\+\-*/^=<>|(){}\[\]!]")
 _LETTER = r"(?:\\(?!frac|sqrt|left)[A-Za-z]+ ?|[A-Za-z])(?:_ ?(?:\w|\{[^{}]*\}))?'*"
 _NAME = re.compile(
     rf"{_LETTER}|{_LETTER}\((?:{_LETTER}|\d+)(?:, ?(?:{_LETTER}|\d+))*\)|[fghFGHP]'*\([^=<>]*\)|\\angle ?[A-Z]{{1,3}}"
+    r"|(?:P|E|\\mathbb\{[PE]\}|[vV]ar) ?(?:\([^()]*\)|\[[^\[\]]*\])|\\frac\{d ?[A-Za-z]?\}\{d ?[A-Za-z]\}"
     r"|[A-Z][a-z]+|[A-Z]{2,3}|[a-z]{5,}"
 )
 _UNNAMED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc|ln|log|exp|infty|pi)(?![A-Za-z])|[ei]")
@@ -46,6 +47,8 @@ def same(answer: str, truth: str) -> bool:
 def _equal(gold: Shape, ours: Shape) -> bool:
     if squeezed(gold.text) == squeezed(ours.text):
         return True
+    if _several_names(gold) or _several_names(ours):
+        gold, ours = _one_by_one(gold), _one_by_one(ours)
     gold, ours = _without_name(gold, ours)
     kinds = {gold.kind, ours.kind}
     if _several_names(gold) != _several_names(ours):
@@ -99,9 +102,20 @@ def _assignment(shape: Shape) -> tuple[str, Shape] | None:
 
 
 def _several_names(shape: Shape) -> bool:
-    """``x = 1, y = 2``: no list of values, and no set."""
+    """``x = 1, y = 2``: no list of values, and no set. ``x_1 = 1, x_2 = 2`` is one, of a single unknown."""
     named = filter(None, (_assignment(part) for part in shape.parts if "=" in part.marks))
-    return shape.kind == "list" and len({squeezed(name) for name, _ in named}) > 1
+    return shape.kind == "list" and len({squeezed(name).split("_")[0] for name, _ in named}) > 1
+
+
+def _one_by_one(shape: Shape) -> Shape:
+    """``(x, y) = (1, 2)`` as ``x = 1, y = 2``."""
+    if shape.kind != "relation" or shape.marks != ("=",) or {part.kind for part in shape.parts} != {"brackets"}:
+        return shape
+    names, values = (part.parts for part in shape.parts)
+    if len(names) != len(values) or not all(map(_is_name, names)):
+        return shape
+    parts = [Shape(f"{a.text}={b.text}", "relation", (a, b), ("=",)) for a, b in zip(names, values, strict=True)]
+    return Shape(shape.text, "list", tuple(parts), (",",) * (len(parts) - 1))
 
 
 def _is_name(shape: Shape) -> bool:
@@ -193,7 +207,18 @@ def _same_relation(gold: Shape, ours: Shape) -> bool:
         return False
     if signs[0] in ("=", "\\neq") and _all_equal(gold_sides, sides[::-1]):
         return True
-    return _proportional(gold_sides, sides, signs[0])
+    return not _is_solved(gold_sides) and _proportional(gold_sides, sides, signs[0])
+
+
+def _is_solved(sides: Sequence[Shape]) -> bool:
+    """``x = 5`` and ``x > 5``: what has still to be solved, such as 3x + 7 = 22, is not the same answer."""
+    for name, value in (sides, sides[::-1]):
+        if _is_name(name) and value.kind == "text":
+            try:
+                return not expression(value.text).free_symbols
+            except Unread:
+                return False
+    return False
 
 
 def _turned(shape: Shape) -> tuple[tuple[str, ...], tuple[Shape, ...]]:
@@ -230,10 +255,12 @@ def _all_equal(gold: Sequence[Shape], ours: Sequence[Shape]) -> bool:
 
 
 def _same_elements(gold: Sequence[Shape], ours: Sequence[Shape]) -> bool:
-    """Whether each element has an equal of its own, in whatever order; of a long list, only in its own."""
+    """Whether each element has an equal of its own, in whatever order; of a long list, only in the same or sorted."""
     if len(gold) != len(ours):
         return False
     if len(gold) > LONGEST_LIST:
+        if _all_equal(gold, ours):
+            return True
         ours = sorted(ours, key=lambda one: squeezed(one.text))
         return _all_equal(sorted(gold, key=lambda one: squeezed(one.text)), ours)
     left = list(ours)

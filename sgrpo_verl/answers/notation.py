@@ -74,20 +74,27 @@ _SYNONYMS = {
 _SYNONYM = re.compile(rf"\\({'|'.join(_SYNONYMS)})(?![A-Za-z])")
 WRAPPERS = re.compile(
     r"\\(?:text(?:rm|bf|it|sf|tt|sc|up|sl|md|normal)?|math(?:rm|bf|it|sf|tt|normal)|[mh]box|operatorname|boldsymbol|bm|emph)"
-    r"\s*\{([^{}]*)\}"
+    r"\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}"
 )
 _SAID_TO_BE = re.compile(r"^\s*(?:the )?(?:final )?answer\s*(?:is\b|:|=)\s*", re.IGNORECASE)
 _SPACING = re.compile(
-    r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad|rm|bf|it|sf|tt|[bB]igg?[lrm]?)(?![A-Za-z])|[!,;: ])|~"
+    r"(?<!\\)\\(?:(?:left|right|displaystyle|limits|quad|qquad|rm|bf|it|sf|tt|[bB]igg?[lrm]?|small|[lL]arge|LARGE|huge)"
+    r"(?![A-Za-z])|[!,;: ])|~"
 )
-# TeX's own fractions, degrees, line breaks with a distance, and the digits of another base in brackets.
+# TeX's own fractions, degrees, line breaks with a distance, the digits of another base in brackets, colors, arrays in
+# brackets, a set's colon, a colon without space around it.
 _OLD_TEX = (
     (re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}"), r"\\frac{\1}{\2}"),
     (re.compile(r"(?: ?\^ ?)?\{?\\degree(?![A-Za-z])\}?"), r"^\\circ "),
     (re.compile(r"\\\\ ?\[[\d.]+ ?(?:pt|em|ex|mm|cm)\]"), r"\\\\ "),
     (re.compile(r"\((\d+)\) ?_"), r"\1_"),
+    (re.compile(r"\\(?:text)?color ?\{\w*\}"), ""),
+    (re.compile(r"[(\[] ?\\begin\{array\}\{[lcr ]*\}(.*?)\\end\{array\} ?[)\]]"), r"\\begin{pmatrix}\1\\end{pmatrix}"),
+    (re.compile(r"(\\\{ ?[a-z]) ?: ?"), r"\1 | "),
+    (re.compile(r"\{:\}"), ":"),
 )
-_FRACTION = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+_ONE_AND_A_COMMA = re.compile(r"^([^,;]*?)\s*(?:[,;]|\\\\)\s*$")  # "5," is 5, and "1, 2," goes on
+_FRACTION = re.compile(r"\\[dtc](frac|binom)(?![A-Za-z])")
 _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")
 # Not right behind a bracket: (1,234) is a point. Nor behind a zero: 0,125 is hardly 125.
@@ -143,11 +150,11 @@ def tidy(answer: str, grouped: bool = True) -> str:
     for sign, latex in _UNICODE.items():
         answer = answer.replace(sign, latex)
     answer = unicodedata.normalize("NFKC", answer).replace("\\%", "%").replace("\\$", "$").replace("\\_", "_")
-    answer = answer.removesuffix(".").rstrip()
+    answer = _ONE_AND_A_COMMA.sub(r"\1", re.sub(r"^=\s*", "", answer.removesuffix("."))).rstrip()
     answer = _SAID_TO_BE.sub("", WRAPPERS.sub(r" \1 ", WRAPPERS.sub(r" \1 ", answer)))
     if grouped:
         answer = _GROUPING.sub(lambda number: re.sub(r"\D", "", number[1]), answer)
-    answer = _FRACTION.sub(r"\\frac", _SPACING.sub(" ", answer))
+    answer = _FRACTION.sub(r"\\\1", _SPACING.sub(" ", answer))
     for old, latex in _OLD_TEX:
         answer = old.sub(latex, answer)
     answer = _SYNONYM.sub(lambda found: _SYNONYMS[found[1]], answer)

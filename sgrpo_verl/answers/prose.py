@@ -6,10 +6,11 @@ Of "The answer is 3/4" the answer is 3/4, and of "x is 4 or 5" it is neither: th
 import re
 
 from sgrpo_verl.answers.notation import tidy
-from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS
+from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS, is_unit
 
 SAID = re.compile(
-    r"\banswers?\b[*_\s]*(?:[^.:=\n$\\]{0,60}?\s(?:is|are|was|equals|of)\b|:|=)(?:\s+(?:is|are)\b)?[\s*_:]*"
+    r"\banswers?\b[*_\s]*(?:(?:is|are|was|equals)\b|:|=|of(?=\s*[*$(\\-]*[\d$\\])"
+    r"|[^.:=\n$\\]{0,60}?\s(?:is|are|was|equals)\b)(?:\s+(?:is|are)\b)?[\s*_:]*"
     r"(?:(?:just|simply|then|thus|therefore|exactly|equal to)\s+)*",
     re.IGNORECASE,
 )
@@ -30,10 +31,11 @@ _SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
 _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *){{0,12}}{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:(?<![<>!])=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
-_ASIDE = re.compile(
-    r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
+_ASIDE = re.compile(r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|when|where|while)\b.*|[,;:].*", re.DOTALL)
+_DOUBTED = (
+    r"and a |or |maybe |perhaps |possibly |(?:squared|cubed|factorial)\b"
+    r"|(?:plus|minus|times|divided by|choose|mod) (?:[\d$\\]|[a-z](?![a-z]))"
 )
-_DOUBTED = r"and a |or |maybe |perhaps |possibly "
 _COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
 _NUMBERED = sorted(NUMBER_WORDS)
 _CHANGED = re.compile(rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(_NUMBERED)})\b)", re.IGNORECASE)
@@ -41,8 +43,13 @@ _CHANGED_RESULT = re.compile(
     rf"[ -]*(?:{_DOUBTED}|(?:{'|'.join(one for one in _NUMBERED if one not in _COUNTED)})\b)", re.IGNORECASE
 )
 _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", re.IGNORECASE)
-# After a run: a letter that multiplies it. Up to four letters are a unit, such as cm or m2.
-_GOES_ON = re.compile(r"[A-Za-z](?![A-Za-z])|[A-Za-z]{5,}|\s*[A-Za-z]\s*[-−+=^]|\\")
+# After a run: a letter that multiplies it, or letters that are no unit. Of single letters, those of units and articles
+# may follow a space. The 6th place is 6.
+_GOES_ON = re.compile(
+    r"[A-Za-z](?![A-Za-z])|(?!(?:st|nd|rd|th) place\b)(?P<word>[A-Za-z]{2,})"
+    r"|\s*[A-Za-z]\s*[-−+=^]| +(?P<letter>[b-z])(?![\w'])|\\"
+)
+_LIST_IN_LINES = re.compile(r"1[.)] +\S.*\n+\s*2[.)] ")
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]\Z")
 # Before a number or a formula: what makes it a part of more than it says: "4 or", "x <", "ln", "1 in", "2x =".
 _BOUND = re.compile(
@@ -53,8 +60,15 @@ _BOUND = re.compile(
     r"|(?:root|log|logarithm|square|cube|half|thirds?|quarters?|power|reciprocal|inverse|percent|sine|cosine) of)"
     r"|\d[$\\)%]{0,3}\s+(?:in|out of|of|to|and|by)"
     r"|(?<![-+*/] )(?<!\w)[A-Za-z]\w?\s*=[^=\n]{1,20}\b(?:or|and)\s+[A-Za-z]\w?\s*="
+    r"|(?<![\d)\]}])(?<![\d)\]}] )(?<!\b[a-z])(?<!\b[a-z] )[-−|][a-z]\|?\s*="
     r"|(?<![\w=])(?<![=+-] )(?:\d*[A-Za-z](?:\^\d|²)|\d+[a-z]|[a-z] ?[-+] ?(?:\d*[a-z]|\d+))\s*=)[\s$(]*$",
     re.IGNORECASE,
+)
+# An equation of a number and what is more than a name, and holds one: 2x = 5, x + y = 5, |x| = 5, -x = 5.
+_UNSOLVED = re.compile(
+    r"(?=[^=]*(?<![A-Za-z\\{])[a-z](?![A-Za-z(]))"
+    r"(?:[-+−|(]|[^=]*(?:[-+−*/^|]|\\(?:sqrt|frac|cdot|times)|\d ?[a-z]|²))[^=]*="
+    r"\s*[-+−]?\s*(?:[\d.,]+|\\[dt]?frac ?(?:\d|\{\d+\}) ?(?:\d|\{\d+\}))[\s.,;]*"
 )
 _CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
 _BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
@@ -75,6 +89,8 @@ def said_last(prose: str) -> str | None:
 def statement(rest: str) -> str | None:
     """What a text says right after "the answer is": to the end of the sentence, less what is only said about it."""
     rest = rest.lstrip(" \n*_:")
+    if _LIST_IN_LINES.match(rest):
+        return None
     if formula := _FORMULA.match(rest):
         inner = next(group for group in formula.groups() if group is not None)
         after = _first_sentence(rest[formula.end() :])
@@ -92,10 +108,17 @@ def _whole(sentence: str, run: "re.Match[str]") -> str | None:
     """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
     found = _without_what_is_open(run[0])
     rest = sentence[run.start() + len(found) :]
-    rest = re.split(r",? (?:because|since) ", rest, maxsplit=1)[0]
-    if _GOES_ON.match(rest) or re.search(r"\d", rest) or _says_more(rest):
+    rest = re.split(r",? (?:because|since) |, which ", rest, maxsplit=1)[0]
+    if _goes_on(rest) or re.search(r"\d", rest) or _says_more(rest):
         return sentence
     return _right_side(found.strip(" ,;:"))
+
+
+def _goes_on(rest: str) -> bool:
+    """Whether the letters behind a number are a part of it: of 2x, 5th and 3 i, and not of 12cm or 5 m."""
+    found = _GOES_ON.match(rest)
+    word = found and (found["word"] or found["letter"])
+    return bool(found) and not (word and is_unit(word))
 
 
 def _says_more(rest: str) -> bool:
@@ -119,7 +142,7 @@ def _right_side(formula: str) -> str:
     if re.search(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq)(?![A-Za-z])", formula):
         return formula.strip()
     formula = re.sub(r"\\(?:begin|end)\{(?:align|aligned|equation|gather)\*?\}|(?<!\\)&", "", formula)
-    return re.split(r"(?<![\\<>!])=|\\approx|≈", formula)[-1].strip(" .,;\n")
+    return re.split(r"(?<![\\<>!])=|\\approx|≈", formula)[-1].strip(" ,;\n").rstrip(" .,;\n")
 
 
 def last_formula_or_number(prose: str) -> str | None:
@@ -172,8 +195,10 @@ def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGE
     if found.endswith(("=", "/")):  # "100 = x" and "5/hour" go on with something else
         return _right_side(found.rstrip("=/ "))
     rest = text[run.start() + len(whole) :]
-    return None if _GOES_ON.match(rest) or changed.match(rest) else _right_side(found)
+    return None if _goes_on(rest) or changed.match(rest) else _right_side(found)
 
 
 def _inside(formula: "re.Match[str]") -> str:
-    return _right_side(next(group for group in formula.groups() if group is not None))
+    """The result that a formula ends on; the whole of an equation that has still to be solved, such as 2x = 5."""
+    inner = next(group for group in formula.groups() if group is not None)
+    return inner.strip().rstrip(".,;") if _UNSOLVED.fullmatch(inner.strip()) else _right_side(inner)

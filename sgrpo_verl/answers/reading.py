@@ -11,12 +11,11 @@ import re
 from itertools import pairwise
 
 from sgrpo_verl.answers.neighbours import is_part
-from sgrpo_verl.answers.notation import balanced
 from sgrpo_verl.answers.prose import SAID, last_formula_or_number, said_last, statement
 
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
-TAGGED = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
 # A line of markdown that text follows, and no answer: "#### Step 2".
 _HEADING = re.compile(
     r"#*[\s*\d.]*(?:step|solution|explanation|(?:final )?answer|reasoning|conclusion|summary|verification|check|notes?"
@@ -69,18 +68,27 @@ def boxes_of(text: str) -> list[tuple[int, int, str | None]]:
     ``\boxed5`` and ``\boxed \frac12`` hold what comes next, as TeX has it.
     """
     found: list[tuple[int, int, str | None]] = []
+    closed = _closed_braces(text)
     for box in _BOX.finditer(text):
-        rest = text[box.end() :]
-        if not rest.startswith("{"):
-            unbraced = _UNBRACED.match(rest)
-            found.append(
-                (box.start(), box.end() + (unbraced.end() if unbraced else 0), unbraced[0] if unbraced else None)
-            )
-        elif (content := balanced(rest)) is None:
+        if not text.startswith("{", box.end()):
+            unbraced = _UNBRACED.match(text, box.end())
+            found.append((box.start(), unbraced.end() if unbraced else box.end(), unbraced[0] if unbraced else None))
+        elif (end := closed.get(box.end())) is None:
             found.append((box.start(), len(text), None))
-        elif content.strip():
-            found.append((box.start(), box.end() + len(content) + 2, content.strip()))
+        elif content := text[box.end() + 1 : end].strip():
+            found.append((box.start(), end + 1, content))
     return found
+
+
+def _closed_braces(text: str) -> dict[int, int]:
+    """Where each opening brace that is closed is closed; in one pass, because a response may open thousands."""
+    closed, opened = {}, []
+    for brace in re.finditer(r"[{}]", text):
+        if brace[0] == "{":
+            opened.append(brace.start())
+        elif opened:
+            closed[opened.pop()] = brace.start()
+    return closed
 
 
 def joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | None:
@@ -119,14 +127,15 @@ def boxed_answers(text: str) -> list[str]:
 
 
 def texts_of_json(truth: str) -> "list[str]":
-    """The texts of a JSON list of texts, ``["3", "4"]``; none for anything else, such as the interval [3, 4]."""
+    """The texts of a JSON list that begins with one, ``["3", "4"]``; none for all else, such as the interval [3, 4]."""
     if not truth.lstrip().startswith('["'):
         return []
     try:
         found = json.loads(truth)
     except json.JSONDecodeError:
         return []
-    return found if all(isinstance(one, str) and one.strip() for one in found) else []
+    plain = all(isinstance(one, str | int | float) and not isinstance(one, bool) for one in found)
+    return [str(one) for one in found] if plain and all(str(one).strip() for one in found) else []
 
 
 def stated_answer(truth: str) -> str:
@@ -136,7 +145,7 @@ def stated_answer(truth: str) -> str:
     """
     if boxes := boxes_of(truth):
         return joined_boxes(truth, boxes) or ""
-    if "####" in truth:
+    if "####" in truth or TAGGED.search(truth):
         return final_answer(truth) or ""
     if _BOX.search(truth):
         return ""

@@ -8,6 +8,7 @@ from sympy import FiniteSet, Interval, Set, Union, oo
 
 from sgrpo_verl.answers.expressions import Unread, expression
 from sgrpo_verl.answers.structure import Shape
+from sgrpo_verl.answers.unfinished import is_unfinished
 
 _ABOVE = {">": "<", "\\geq": "\\leq"}
 
@@ -54,6 +55,8 @@ def _of_relation(shape: Shape) -> tuple[str, Set]:
         return _name(sides[0]), region(sides[1])[1]
     if signs == ("=",):
         return _name(sides[0]), FiniteSet(_value(sides[1]))
+    if signs == ("\\neq",):
+        return _name(sides[0]), Interval(-oo, oo) - FiniteSet(_value(sides[1]))
     if not set(signs) <= {"<", "\\leq"} or len(sides) > 3:
         raise Unread(shape.text)
     if len(sides) == 3:
@@ -74,7 +77,10 @@ def _name(shape: Shape) -> str:
 def _value(shape: Shape) -> Any:
     if shape.kind != "text" or (value := expression(shape.text.strip())).free_symbols:
         raise Unread(shape.text)
-    return value.doit()
+    value = value.doit()
+    if value.is_Rational and is_unfinished(shape.text.strip(), str(value)):
+        raise Unread(shape.text)
+    return value
 
 
 def _open(marks: tuple[str, ...]) -> tuple[bool, bool]:

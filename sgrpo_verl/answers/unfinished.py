@@ -19,7 +19,11 @@ _INNERMOST = {
     re.compile(r"(?:[\d.]+|[QBF])\^(?:\{([^{}()]*)\}|\d)"): "F",
     re.compile(r"\\sqrt(?:\[\d+\])?\{([^{}()]*)\}|\\binom\{([^{}()]*)\}\{([^{}()]*)\}|(?:\d+|B)!"): "F",
     re.compile(r"\(([^{}()]*)\)"): "B",
+    # Braces that are not seen.
+    re.compile(r"(?:(?<=\\times)|(?<=\\cdot)|(?<=\\div)|(?<![A-Za-z}\]^_\\]))\{([^{}()]*)\}"): r"\1",
 }
+_NAMED_OPERATION = re.compile(r"\\(?:sum|prod|int|lim|gcd|lcm)(?![A-Za-z])")
+_ENTRY = re.compile(r"\\(?:begin|end)\{\w+\}|\\\\|&")
 
 
 def is_unfinished(answer: str, truth: str) -> bool:
@@ -30,7 +34,10 @@ def is_unfinished(answer: str, truth: str) -> bool:
         truth: likewise.
     """
     if exact(truth) is None:
-        return False
+        entries = [_ENTRY.split(one) for one in (answer, truth)]  # of matrices
+        return len(entries[0]) == len(entries[1]) > 1 and any(
+            is_unfinished(*(entry.strip() for entry in pair)) for pair in zip(*entries, strict=True)
+        )
     text = re.sub(r"\s|_(?:\d+|\w|\{[^{}]*\})", "", answer)  # a base of a logarithm is no factor
     if (number := exact(answer)) is None:
         return _has_operation(text)
@@ -42,11 +49,13 @@ def is_unfinished(answer: str, truth: str) -> bool:
 
 def _has_operation(text: str) -> bool:
     """Whether numbers are added, subtracted, multiplied or divided anywhere in a text, also inside of brackets."""
+    if _NAMED_OPERATION.search(text):
+        return True
     inside: list[str] = []
 
     def letter_of(found: re.Match) -> str:
         inside.extend(filter(None, found.groups()))
-        return _INNERMOST[found.re]
+        return found.expand(_INNERMOST[found.re])
 
     before = ""
     while text != before:

@@ -68,6 +68,14 @@ _SAME = {
     "mile / hour": "mph",
     "kilometer / hour": "kmh kph kmph",
     "meter / second": "mps",
+    "bit": "bit",
+    "kilobit": "kb kilobit",
+    "megabit": "Mb megabit",
+    "gigabit": "Gb gigabit",
+    "byte": "B byte",
+    "kilobyte": "kB KB kilobyte",
+    "megabyte": "MB megabyte",
+    "gigabyte": "GB gigabyte",
     "hectare": "ha hectare",
     "acre": "acre",
     "unit": "unit",
@@ -105,7 +113,8 @@ _SQUARE = r"(?:(?:square|cubic|sq|cu)\.? )?"
 _POWER = r"(?: ?\^ ?\{?-?\d\}?)?"
 _UNIT = rf"{_SQUARE}{_WORD}{_POWER}"
 _TRAILING = re.compile(
-    r"^(?P<value>.*[\d})\]])(?P<unit> ?\\?%| ?\^ ?\{? ?\\circ ?\}?(?: ?[CF](?![A-Za-z]))?| ?[$€£¥¢₹]"
+    r"^(?P<value>.*(?:[\d})\]!]|\\pi|(?<![\\A-Za-z])[a-z](?= [A-Za-z]{2})))"
+    r"(?P<unit> ?\\?%| ?\^ ?\{? ?\\circ ?\}?(?: ?[CF](?![A-Za-z]))?| ?[$€£¥¢₹]"
     rf"| ?{_UNIT}(?:(?: ?(?:/|\\cdot|\*) ?| per | )(?:{_UNIT}))*)$",
     re.DOTALL,
 )
@@ -156,6 +165,11 @@ def _amount(number: str, currency: str) -> tuple[str, str]:
     if unit.startswith("/") or unit == currency:
         return value, f"{currency} {unit}" if unit.startswith("/") else currency
     return number, currency
+
+
+def is_unit(word: str) -> bool:
+    """Whether a word is the name of a unit."""
+    return _unit_of(word) is not None
 
 
 def _unit_of(word: str) -> str | None:

@@ -23,7 +23,9 @@ PARTS = {
     **{f"{ten.removesuffix('y')}ieth": value for ten, value in _TENS.items()},
     **{f"{scale}th": value for scale, value in SCALES.items() if scale != "dozen"},
 }
-_SCALE = re.compile(rf"(?<![\d.,/^_}}\\])(\d+)(?:\.(\d+))? +({'|'.join(SCALES)})s?(?![A-Za-z])", re.IGNORECASE)
+_SCALE = re.compile(
+    rf"(?<![\d.,/^_}}\\])(\d{{1,99}})(?:\.(\d{{1,99}}))? +({'|'.join(SCALES)})s?(?![A-Za-z])", re.IGNORECASE
+)
 _AND_A_PART = re.compile(rf"(?<![\d.,/^_}}\\])(\d+) +and +(?:a|an|one)[ -]+({'|'.join(PARTS)})(?![A-Za-z])")
 _PARTS_OF = re.compile(rf"(?<![\d.,/^_}}\\])(\d+)[ -]+({'|'.join(PARTS)})s?(?![A-Za-z])")
 
