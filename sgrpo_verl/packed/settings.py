@@ -38,6 +38,8 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
         if value not in right:
             choices = " or ".join(str(choice) for choice in right if choice is not None)
             return f"{name}={value}: {why}; set it to {choices}"
+    if OmegaConf.select(config, "trainer.device") == "npu":
+        return "trainer.device=npu: torch has no flex_attention there; use another device"
     if what := _what_no_packed_attention_has(config):
         return f"actor_rollout_ref.model.path={config.actor_rollout_ref.model.path}, whose {what}: choose another model"
     return None if config.actor_rollout_ref.actor.use_dynamic_bsz else _wrong_micro_batches(config, rows)
@@ -60,7 +62,19 @@ def _what_no_packed_attention_has(config: DictConfig) -> str | None:
             return f"attention has {name}={value}"
     if other := sorted({*(getattr(text, "layer_types", None) or ())} - {"full_attention"}):
         return f"layers are not all full attention: layer_types has {', '.join(other)}"
+    if not _takes_an_attention(found):
+        return f"model class brings an attention of its own (model_type={found.model_type})"
     return None
+
+
+def _takes_an_attention(found: Any) -> bool:
+    """Whether transformers lets the attention of the model that verl will load be replaced."""
+    from transformers import AutoModelForCausalLM
+
+    if "AutoModelForCausalLM" in (getattr(found, "auto_map", None) or {}):
+        return False
+    model = AutoModelForCausalLM._model_mapping.get(type(found), None)
+    return model is None or bool(getattr(model, "_supports_attention_backend", True))
 
 
 def _model_config(model: DictConfig) -> Any:

@@ -32,6 +32,7 @@ class Report:
     succeeded: int = 0
     last_failure: str = ""
     lost: str = ""  # why it cannot continue at all: an actor that it needs has died
+    failed_in_training: int = 0  # of the failed ones, those that no validation asked for
 
 
 class Watch:
@@ -41,6 +42,7 @@ class Watch:
         self.workers = workers
         self.in_a_row = 0
         self.seen = Report()  # since ``taken``
+        self.failed_in_training = 0  # since a training batch was last taken; a validation may come in between
 
     def look(self) -> None:
         """Ask every worker. Their answers are complete: a session is counted before verl can see that it ended.
@@ -57,7 +59,10 @@ class Watch:
         failed, succeeded = sum(report.failed for report in reports), sum(report.succeeded for report in reports)
         self.in_a_row = 0 if succeeded else self.in_a_row + failed
         last = next((report.last_failure for report in reports if report.last_failure), self.seen.last_failure)
-        self.seen = Report(self.seen.failed + failed, self.seen.succeeded + succeeded, last)
+        self.failed_in_training += sum(report.failed_in_training for report in reports)
+        self.seen = Report(
+            failed=self.seen.failed + failed, succeeded=self.seen.succeeded + succeeded, last_failure=last
+        )
         if self.in_a_row >= FAILURES_IN_A_ROW:
             raise RolloutFailed(
                 f"the rollout cannot continue: {self.in_a_row} prompts in a row have failed, the last with {last}"
@@ -108,7 +113,9 @@ def check_sample(wrapped: Callable, replay_buffer: Any, call: BoundArguments) ->
             *(seen.failed, seen.failed + seen.succeeded, seen.last_failure),
         )
     if call.arguments["partition_id"] == "train":
-        metrics["sgrpo/failed_prompts/sum"] = float(seen.failed)  # by its name, verl adds it up over a step of several
+        # By its name, verl adds it up over a step of several batches.
+        metrics["sgrpo/failed_prompts/sum"] = float(_watch.failed_in_training)
+        _watch.failed_in_training = 0
     return result
 
 

@@ -23,10 +23,31 @@ from sgrpo_verl.settings.config import SINGLE_TURN_AGENT, SGRPOConfig
 _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
 
 
-def context_length(max_model_len: int | None, hf_config: Any) -> int | None:
-    """The most tokens of prompt and response that the server accepts, as verl's servers find it; None if unknown."""
+def context_length(max_model_len: int | None, hf_config: Any, engine: str) -> int | None:
+    """The most tokens of prompt and response that the server accepts, as verl's servers find it; None if unknown.
+
+    verl's SGLang server leaves one token free (verl/workers/rollout/sglang_rollout/async_sglang_server.py).
+    """
     text = hf_config.get_text_config() if hasattr(hf_config, "get_text_config") else hf_config
-    return max_model_len or getattr(text, "max_position_embeddings", None)
+    length = max_model_len or getattr(text, "max_position_embeddings", None)
+    return length - 1 if length and engine == "sglang" else length
+
+
+def require_judged(reward_info: dict[str, Any]) -> None:
+    """Tell a row that could not be judged from one that is wrong.
+
+    verl's reward manager ``rate_limited`` gives 0 to both (verl/experimental/reward_loop/reward_manager/limited.py). Of
+    the first it has no score of the reward function, and says what happened.
+
+    Raises:
+        RuntimeError: the reward function failed, or took too long.
+    """
+    if "score" in reward_info or reward_info.get("acc"):
+        return
+    if reward_info.get("timeout") is True:
+        raise RuntimeError("the reward function took longer than reward.timeout allows")
+    if failure := reward_info.get("error"):
+        raise RuntimeError(f"the reward function failed: {failure}")
 
 
 def check_room(exit_prompt_length: int, answer_length: int, rollout: Any, context: int | None) -> None:
@@ -74,7 +95,9 @@ class SerialGroupWorker(_StockWorker):
         self.reward_schedule = get_reward_schedule(self.settings.reward)
         ending = eos_ids(self.tokenizer, self.model_config.generation_config)
         self.form = ThoughtFormat.of(self.tokenizer, self.settings.think_start, self.settings.think_end, ending)
-        context = context_length(self.rollout_config.max_model_len, self.model_config.hf_config)
+        context = context_length(
+            self.rollout_config.max_model_len, self.model_config.hf_config, self.rollout_config.name
+        )
         # verl makes a loop for each prompt from what is registered.
         _agent_loop_registry[SERIAL_GROUP_AGENT] |= {"eos_ids": sorted(ending), "context_length": context}
         self._report = Report()
@@ -104,11 +127,12 @@ class SerialGroupWorker(_StockWorker):
             report.lost = f"an actor that it needs has died. {self._fatal}"
         return report
 
-    async def _run_agent_loop(self, *args: Any, **kwargs: Any) -> Any:
+    async def _run_agent_loop(self, sampling_params: dict, trajectory: dict, **kwargs: Any) -> Any:
         try:
-            result = await super()._run_agent_loop(*args, **kwargs)
+            result = await super()._run_agent_loop(sampling_params, trajectory, **kwargs)
         except Exception as error:
             self._report.failed += 1
+            self._report.failed_in_training += not trajectory["validate"]
             self._report.last_failure = repr(getattr(error, "cause", None) or error)  # Ray's own also lists frames
             if self._fatal is None and (isinstance(error, ActorDiedError) or is_engine_dead(error)):
                 self._fatal = error
@@ -160,6 +184,7 @@ class SerialGroupWorker(_StockWorker):
             kwargs = {**kwargs, "extra_info": {**kwargs["extra_info"], ANSWER_ALONE: True}}
         await self._compute_score([scored], kwargs=kwargs)
         reward_info = dict(scored.extra_fields.get("reward_extra_info") or {})
+        require_judged(reward_info)
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
         row.output.metrics = scored.metrics
         right = is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)

@@ -248,6 +248,20 @@ def doubtful(config: DictConfig) -> list[str]:
             "long response than beside another exit; set actor_rollout_ref.actor.loss_scale_factor="
             f"{config.data.max_response_length}"
         )
+    penalized = OmegaConf.select(config, "reward.reward_kwargs.overlong_buffer_cfg.enable", default=False)
+    if penalized and OmegaConf.select(config, "reward.reward_manager.name") == "dapo":
+        doubts.append(
+            "reward.reward_kwargs.overlong_buffer_cfg.enable=true: S-GRPO asks only whether a row is right, so DAPO's "
+            "penalty for long responses has no effect, or makes a right row wrong; set it to false. For answers that "
+            "reach their limit there is algorithm.sgrpo.cut_answers=wrong"
+        )
+    settings = config.algorithm.get("sgrpo") or {}
+    for name, unused in (("closing_tag_weight", 1.0), ("closing_tag_floor", 0.0)):
+        if not settings.get("train_closing_tag") and settings.get(name) not in (None, unused):
+            doubts.append(
+                f"algorithm.sgrpo.{name}={settings[name]} has no effect: the closing tag is trained only with "
+                "algorithm.sgrpo.train_closing_tag=true"
+            )
     return doubts
 
 

@@ -242,6 +242,7 @@ REWARDS = {
         "reward_kwargs": {"max_resp_len": RESPONSE_LENGTH, "overlong_buffer_cfg": OVERLONG},
     },
     "a process pool": {"reward_manager": {"name": "remote"}},
+    "a limit on the rate": {"reward_manager": {"name": "rate_limited"}, "timeout": 60},
 }
 
 
@@ -260,6 +261,19 @@ def test_every_kind_of_reward_says_which_rows_are_correct(rollout, tokenizer, re
             assert [row["rm_scores"].sum().item() for row in rows] == rewards
     assert any(seen)
     assert not all(seen)
+
+
+@pytest.mark.parametrize(
+    ("truth", "timeout", "why"),
+    [("None", 60, "the reward function failed: .*None"), (SLEEPS, 0.2, "took longer than reward.timeout allows")],
+)
+def test_what_a_rate_limited_judge_could_not_judge_is_not_wrong(rollout, truth, timeout, why):
+    """verl's manager catches every exception, and gives the row 0."""
+    rollout.new_manager()
+    with rollout.reward_worker({"reward_manager": {"name": "rate_limited"}, "timeout": timeout}):
+        uids = begin_step(rollout, PROBLEMS[:2], ground_truths=[truth] * 2)
+        with pytest.raises(RolloutFailed, match=f"all 2 prompts have failed, the last with RuntimeError.*{why}"):
+            sample(rollout, uids)
 
 
 def test_rows_that_ask_for_several_turns_are_verls_own(rollout):
@@ -429,7 +443,9 @@ def test_exits_leave_room_in_the_models_context_too(max_model_len, positions, ro
     loop = object.__new__(SerialGroupAgentLoop)
     loop.settings, loop.exit_prompt_ids = SGRPOConfig(answer_length=40, num_exits=500), [9] * 20
     loop.response_length, loop.rollout_config = 132, SimpleNamespace(seed=0)
-    loop.context_length = context_length(max_model_len, SimpleNamespace(max_position_embeddings=positions))
+    model = SimpleNamespace(max_position_embeddings=positions)
+    loop.context_length = context_length(max_model_len, model, "vllm")
+    assert context_length(max_model_len, model, "sglang") == (loop.context_length and loop.context_length - 1)
     span, step = ThoughtSpan(0, 130, 132, closed=True), {"global_steps": 1, "index": 0}
     assert loop._exit_positions(span, [4] * 100, [5] * 132, step) == list(range(1, room + 1))
     loop.settings = SGRPOConfig(answer_length=40, num_exits=500, exit_sampling="lines")
@@ -542,7 +558,10 @@ def test_what_fails_is_counted_over_all_workers(rollout):
     @ray.remote(num_cpus=0)
     class Worker:
         def __init__(self, *failed):
-            self.reports = [Report(some, 0, f"no {some}") if some else Report(succeeded=1) for some in failed]
+            self.reports = [
+                Report(some, 0, f"no {some}", failed_in_training=some // 2) if some else Report(succeeded=1)
+                for some in failed
+            ]
 
         def report(self):
             return self.reports.pop(0)
@@ -555,6 +574,7 @@ def test_what_fails_is_counted_over_all_workers(rollout):
     watch.look()
     with pytest.raises(RolloutFailed, match="continue: 32 prompts in a row have failed, the last with no 6"):
         watch.look()
+    assert watch.failed_in_training == 10 + 5 + 10 + 6, "kept beside what is taken, for the next training batch"
 
 
 def begin_step(rollout, problems, **submit):
@@ -604,6 +624,8 @@ class TestAStepWithFailures:
             batch, metrics = sample(rollout, uids)
         assert {key.split("_")[0] for key in batch.keys} == set(uids[:3])
         assert metrics["sgrpo/failed_prompts/sum"] == 1
+        _, metrics = sample(rollout, begin_step(rollout, PROBLEMS[:1]))
+        assert metrics["sgrpo/failed_prompts/sum"] == 0
         [record] = caplog.records
         assert "1 of 4 prompts failed and are left out, the last with ValueError(" in record.message
         assert "None" in record.message

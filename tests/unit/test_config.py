@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from transformers import (
     AutoConfig,
+    FalconConfig,
     Gemma2Config,
     Lfm2Config,
     Llama4TextConfig,
@@ -90,6 +91,11 @@ def test_auto_packs_where_it_can_and_says_why_where_it_cannot(compose_config):
         (Qwen3NextConfig(), "layers are not all full attention: layer_types has linear_attention"),
         (Lfm2Config(full_attn_idxs=[0]), "layers are not all full attention: layer_types has conv"),
         (Llama4TextConfig(), "layers are not all full attention: layer_types has chunked_attention"),
+        (FalconConfig(), "model class brings an attention of its own"),
+        (
+            Qwen2Config(auto_map={"AutoModelForCausalLM": "modeling.Other"}),
+            "model class brings an attention of its own",
+        ),
         (Qwen2Config(), None),
     ],
     ids=lambda one: getattr(one, "model_type", None),
@@ -103,6 +109,13 @@ def test_a_model_whose_attention_cannot_be_packed_keeps_rows(compose_config, tmp
         assert f"model.path={tmp_path}, whose {what}" in filled["algorithm.sgrpo.layout"]
         with pytest.raises(ValueError, match=rf"layout=packed with .*whose {what}.*or layout=rows"):
             complete(compose_config("algorithm.adv_estimator=sgrpo", PACKED, *overrides))
+
+
+def test_a_device_without_flex_attention_keeps_rows(compose_config):
+    filled = complete(
+        compose_config("algorithm.adv_estimator=sgrpo", AUTO, f"{ACTOR}.use_dynamic_bsz=true", "trainer.device=npu")
+    )
+    assert "rows (auto: trainer.device=npu: torch has no flex_attention there" in filled["algorithm.sgrpo.layout"]
 
 
 def test_the_config_of_a_model_on_the_hub_is_looked_up_before_rows_are_packed(compose_config, monkeypatch):
@@ -266,6 +279,20 @@ def test_a_filter_of_groups_that_leaves_out_what_teaches_most_is_told(compose_co
     config.algorithm.filter_groups.enable = False
     assert doubtful(config) == []
     assert doubtful(compose_config(SGRPO)) == []
+
+
+def test_what_has_no_effect_is_told(compose_config):
+    overlong = (
+        "reward.reward_manager.name=dapo",
+        "+reward.reward_kwargs.max_resp_len=700",
+        "+reward.reward_kwargs.overlong_buffer_cfg={enable: true, len: 100, penalty_factor: 1.0, log: false}",
+    )
+    (doubt,) = doubtful(compose_config(SGRPO, *overlong))
+    assert "penalty for long responses has no effect" in doubt
+    assert doubtful(compose_config(SGRPO, *overlong[1:])) == [], "other managers do not read it"
+    (doubt,) = doubtful(compose_config(SGRPO, "+algorithm.sgrpo.closing_tag_weight=4"))
+    assert "algorithm.sgrpo.closing_tag_weight=4 has no effect" in doubt
+    assert doubtful(compose_config("+sgrpo=taught_stop")) == []
 
 
 def test_a_loss_that_depends_on_what_shares_a_micro_batch_is_told(compose_config):
