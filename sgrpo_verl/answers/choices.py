@@ -7,7 +7,8 @@ from sgrpo_verl.answers.notation import WRAPPERS, tidy
 from sgrpo_verl.answers.reading import LONGEST_PROSE, TAGGED, boxes_of, joined_boxes
 
 _CHOSEN = re.compile(
-    r"\b(?:answers?|option|choice)\b[*_\s]*(?:[^.:=\n$\\]{0,40}?\b(?=is\b|are\b|(?:would|must|should|will) be\b))?"
+    r"\b(?:answers?\b(?! (?:choices|options))[*_\s]*(?:[^.:=\n$\\]{0,40}?\b(?=is\b|(?:would|must|should|will) be\b))?"
+    r"|(?:option|choice)\b[*_\s]*)"
     r"(?:(?:is|are|would be|must be|should be|will be|therefore|thus|then|clearly|:|=)[\s:,*]*)+"
     r"(?:(?:option|choice)\b[\s:]*)?",
     re.IGNORECASE,
@@ -22,6 +23,7 @@ _REASONED = re.compile(
     r"[\s)\]}.]*(?:$|[,;—–\n]|\s-\s|\s\(|\s(?:because|since|as|due|so|from|while|whereas|which|therefore|thus|hence)\b"
     r"|\s(?:is|was) (?:the )?(?:correct|right|best|true|answer|one)\b)"
 )
+_REMARK = re.compile(r"[\s*]*[a-z]{2,}")
 _FORMULA = re.compile(
     r"(?![\s}]*[)\].:][\s}]+(?:-\d|\\(?:[dtc]?frac|sqrt|pi)))"  # (A) \frac12
     r"(?:\(|[ )\]}]*(?:[=<>^+*/_-](?![\])])|\\(?!text)))"  # A(x), A = \pi r^2, A \cup B
@@ -48,9 +50,13 @@ def final_choice(text: str, choices: list[str]) -> str | None:
     elif tagged := TAGGED.findall(text):
         return _choice_of(tagged[-1], letters, texts)
     prose = text[-LONGEST_PROSE:].replace("`", "").strip()
-    if said := list(_CHOSEN.finditer(prose)):
-        rest = prose[said[-1].end() :]
-        return _choice_in(rest, letters) or _choice_with_text(rest.split("\n")[0].strip(" *"), texts)
+    said = [prose[one.end() :] for one in _CHOSEN.finditer(prose)]
+    for rest in reversed(said):
+        found = _choice_in(rest, letters) or _choice_with_text(rest.split("\n")[0].strip(" *"), texts)
+        if found or not _REMARK.match(rest):  # "the answer is clear" is none, and hides none
+            return found
+    if said:
+        return None
     last_line = prose.split("\n")[-1].strip("# ")
     return None if boxes else _choice_in(last_line, letters, re.IGNORECASE, alone=True)
 
@@ -82,7 +88,8 @@ def _choice_in(content: str, letters: list[str], flags: int = 0, alone: bool = F
 
 
 def _without_formatting(content: str) -> str:
-    return _FORMATTING.sub(" ", WRAPPERS.sub(r"\1", WRAPPERS.sub(r"\1", content)))
+    content = _FORMATTING.sub(" ", WRAPPERS.sub(r"\1", WRAPPERS.sub(r"\1", content)))
+    return re.sub(r"\n\s+", "\n", re.sub(r"[^\S\n]+", " ", content))[:LONGEST_ANSWER]
 
 
 def _another(rest: str, one: str, flags: int) -> bool:
@@ -90,9 +97,9 @@ def _another(rest: str, one: str, flags: int) -> bool:
     close, opening = r"[ )\]}\\]*", r"[ (\[{\\]*"
     if re.match(rf"{close}(?:,| ?\() ?(?:and )?not {opening}{one}", rest, flags):
         return False
-    doubts = "and|or|not|nor|to|through|maybe|perhaps|possibly"
+    doubts = rf"(?:and|or|not|nor|maybe|perhaps|possibly)\b|(?:to|through) {opening}{one}"
     joined = (
-        rf"(?:[, (]*\b(?:{doubts})\b|\s+(?:and|or)\s+{opening}{one}|\?"
+        rf"(?:[, (]*\b(?:{doubts})|\s+(?:and|or)\s+{opening}{one}|\?"
         rf"|(?:[,;/&+–-]|\\&|:){opening}{one}| {opening}{one}(?! \w\w))"
     )
     return bool(re.match(close + joined, rest, flags))

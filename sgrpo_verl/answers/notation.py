@@ -93,7 +93,7 @@ _OLD_TEX = (
     (re.compile(r"(\\\{ ?[a-z]) ?: ?"), r"\1 | "),
     (re.compile(r"\{:\}"), ":"),
 )
-_ONE_AND_A_COMMA = re.compile(r"^([^,;]*?)\s*(?:[,;]|\\\\)\s*$")  # "5," is 5, and "1, 2," goes on
+_ONE_AND_A_COMMA = re.compile(r"^([^,;]*?)\s*(?:(?<!\\)[,;]|\\\\)\s*$")  # "5," is 5, and "1, 2," goes on
 _FRACTION = re.compile(r"\\[dtc](frac|binom)(?![A-Za-z])")
 _TAKES_ARGUMENTS = re.compile(r"\\(frac|binom|sqrt)(?![A-Za-z])(\s*\[[^\[\]]*\])?")
 _ARGUMENT = re.compile(r"\s*(\d|[A-Za-z]|\\[A-Za-z]+)")

@@ -11,15 +11,18 @@ from sgrpo_verl.answers.units import NO_UNITS, NUMBER_WORDS, is_unit
 SAID = re.compile(
     r"\banswers?\b[*_\s]*(?:(?:is|are|was|equals)\b|:|=|of(?=\s*[*$(\\-]*[\d$\\])"
     r"|[^.:=\n$\\]{0,60}?\s(?:is|are|was|equals)\b)(?:\s+(?:is|are)\b)?[\s*_:]*"
-    r"(?:(?:just|simply|then|thus|therefore|exactly|equal to)\s+)*",
+    r"(?:(?:just|simply|then|thus|therefore|exactly|equal to|that there (?:is|are))\s+)*",
     re.IGNORECASE,
 )
 # A sentence about an answer that was given before: "I hope this answer is helpful", "the answer is correct".
 _REMARK_BEFORE = re.compile(r"\b(?:hope|trust|whether|sure|check|verify|know)\b[^.!?\n]*$", re.IGNORECASE)
 _REMARK = re.compile(
-    r"(?:(?:indeed|also|now|very) )?(?:correct|clear|help\w*|useful|reasonable|consistent|verified|valid|based on)\b",
+    r"(?:(?:indeed|also|now|very) )?(?:correct|clear|help\w*|useful|reasonable|consistent|verified|valid|based on"
+    r"|rounded|expressed|given|already|boxed|in (?:dollars|cents|simplest|simplified|terms|lowest)"
+    r"|an? (?:integer|whole|exact|positive|negative|fraction))\b",
     re.IGNORECASE,
 )
+_BOLD = re.compile(r"(?<![\w)])\*\*([^*\n]+)\*\*(?!\w)|\\[()]")
 # One dollar sign also opens an amount: a formula's are close to what is inside, and no digit follows the second.
 _FORMULA = re.compile(
     r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
@@ -31,10 +34,17 @@ _SENTENCE_END = re.compile(r"\n|(?<=[^\s\d])[.!?](?=\s|$)|(?<=\d)[.!?](?=\s|$)")
 _ATOM = r"(?:\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+|\bpi\b|\bsqrt\b|π|√|∞|[½¼¾⅐-⅞]|%|°|[⁰¹²³⁴-⁹]+)"
 _RUN = re.compile(rf"(?:[-−+±$€£(\[{{|] *){{0,12}}{_ATOM}(?: *(?:[-−+*/^×·÷:=<>(),;|!\[\]{{}}]|{_ATOM}))*")
 _RESULT = re.compile(r"(?:(?<![<>!])=|>>|\bequals)\s*(?=[-−$€£(]*\s*[\d.])")
-_ASIDE = re.compile(r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|when|where|while)\b.*|[,;:].*", re.DOTALL)
+_ASIDE = re.compile(
+    r"\([^()]*\)|\b(?:because|since|as|which|who|so|for|that|if|when|where|while)\b.*|[,;:].*", re.DOTALL
+)
+_BECAUSE = re.compile(r",? (?:because|since) |, which ")
+# A working that a sentence says the result of: 10/2, which is 5.
+_WORKING = re.compile(r"[\d.\s()$]*[-+*/×÷][-\d.\s+*/×÷()$]*,? (?:which|that) (?:is|equals|gives|makes) ")
+# Words, of which the last says what is counted: "Janet makes 5 dollars".
+_WORDS_BEFORE = re.compile(r"(?:[A-Za-z][A-Za-z']*,? ){2,}[\s*$]*(?=[-\d.])")
 _DOUBTED = (
     r"and a |or |maybe |perhaps |possibly |(?:squared|cubed|factorial)\b"
-    r"|(?:plus|minus|times|divided by|choose|mod) (?:[\d$\\]|[a-z](?![a-z]))"
+    r"|(?:plus|minus|times|divided by|choose|mod) (?:[\d$\\]|[b-z](?![a-z]))"
 )
 _COUNTED = {"dozen", "dozens", "pair", "pairs"}  # behind a calculation they are what it counts: 84/12 = 7 dozen eggs
 _NUMBERED = sorted(NUMBER_WORDS)
@@ -47,7 +57,7 @@ _MORE = re.compile(rf"\b(?:{'|'.join(sorted(NO_UNITS - {'this', 'was'}))})\b", r
 # may follow a space. The 6th place is 6.
 _GOES_ON = re.compile(
     r"[A-Za-z](?![A-Za-z])|(?!(?:st|nd|rd|th) place\b)(?P<word>[A-Za-z]{2,})"
-    r"|\s*[A-Za-z]\s*[-−+=^]| +(?P<letter>[b-z])(?![\w'])|\\"
+    r"|\s*[A-Za-z]\s*[-−+=^]| +(?P<letter>[b-z])(?![\w'/])(?!\.[A-Za-z])|\\"
 )
 _LIST_IN_LINES = re.compile(r"1[.)] +\S.*\n+\s*2[.)] ")
 _PART_OF_A_WORD = re.compile(r"[A-Za-z\\^_/]\Z")
@@ -66,10 +76,12 @@ _BOUND = re.compile(
 )
 # An equation of a number and what is more than a name, and holds one: 2x = 5, x + y = 5, |x| = 5, -x = 5.
 _UNSOLVED = re.compile(
-    r"(?=[^=]*(?<![A-Za-z\\{])[a-z](?![A-Za-z(]))"
-    r"(?:[-+−|(]|[^=]*(?:[-+−*/^|]|\\(?:sqrt|frac|cdot|times)|\d ?[a-z]|²))[^=]*="
+    r"(?=[^=]*(?<![A-Za-z\\{])[A-Za-z](?![A-Za-z(]))(?!\s*\\?[A-Za-z]+\s*[(\[][^()\[\]]*[)\]]\s*=)"
+    r"(?![^=]*(?:[)}A-Za-z]\s*\(\s*-?[\d.]+\s*\)|\\(?:int|sum|prod|lim)|\^\s*\*))"
+    r"(?:[-+−|(]|[^=]*(?:[-+−*/^|]|\\(?:sqrt|frac|cdot|times)|\d ?[A-Za-z]|²))[^=]*="
     r"\s*[-+−]?\s*(?:[\d.,]+|\\[dt]?frac ?(?:\d|\{\d+\}) ?(?:\d|\{\d+\}))[\s.,;]*"
 )
+LONGEST_EQUATION = 200  # characters
 _CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
 _BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
 
@@ -91,16 +103,19 @@ def statement(rest: str) -> str | None:
     rest = rest.lstrip(" \n*_:")
     if _LIST_IN_LINES.match(rest):
         return None
+    if working := _WORKING.match(_first_sentence(rest)):
+        return statement(rest[working.end() :])
     if formula := _FORMULA.match(rest):
         inner = next(group for group in formula.groups() if group is not None)
-        after = _first_sentence(rest[formula.end() :])
+        after = _first_sentence(_BECAUSE.split(rest[formula.end() :], maxsplit=1)[0])
         if not _FORMULA.search(after) and not re.search(r"\d", after) and not _says_more(after):
             return inner.strip().rstrip(".,;")
         return _first_sentence(rest)
     sentence = _first_sentence(rest)
     run = _RUN.match(sentence)
     if run is None:
-        return sentence or None
+        only = _WORDS_BEFORE.match(sentence) and "\\" not in sentence and len(re.findall(r"\d[\d.,]*", sentence)) == 1
+        return last_formula_or_number(sentence) if only else sentence or None
     return _whole(sentence, run)
 
 
@@ -108,7 +123,7 @@ def _whole(sentence: str, run: "re.Match[str]") -> str | None:
     """A run of mathematics if the rest of its sentence is no part of the answer (a unit, say), else the sentence."""
     found = _without_what_is_open(run[0])
     rest = sentence[run.start() + len(found) :]
-    rest = re.split(r",? (?:because|since) |, which ", rest, maxsplit=1)[0]
+    rest = _BECAUSE.split(rest, maxsplit=1)[0]
     if _goes_on(rest) or re.search(r"\d", rest) or _says_more(rest):
         return sentence
     return _right_side(found.strip(" ,;:"))
@@ -124,7 +139,7 @@ def _goes_on(rest: str) -> bool:
 def _says_more(rest: str) -> bool:
     """Whether words behind a number change it: "5 million", "5 or more", "5 (five) apples, or so"; a unit does not."""
     words = _ASIDE.sub("", rest, count=1) if not rest.lstrip(" *").startswith((",", ";")) else rest
-    return bool(_MORE.search(words))
+    return bool(_MORE.search(words) or re.search(r"\b(?:else|otherwise)\b", rest, re.IGNORECASE))
 
 
 def _without_what_is_open(run: str) -> str:
@@ -154,6 +169,7 @@ def last_formula_or_number(prose: str) -> str | None:
             return f"{_inside(formulas[-2])}, {_inside(last)}"
         bound = _is_bound(prose[: last.start()]) and not _CALCULATION.match(last[0])
         return None if bound else _inside(last)
+    prose = _BOLD.sub(lambda found: found[1] or "", prose)
     if results := list(_RESULT.finditer(prose)):
         bound = _is_bound(prose[: results[-1].end()])
         return None if bound else _last_result(prose[results[-1].end() :])
@@ -201,4 +217,5 @@ def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGE
 def _inside(formula: "re.Match[str]") -> str:
     """The result that a formula ends on; the whole of an equation that has still to be solved, such as 2x = 5."""
     inner = next(group for group in formula.groups() if group is not None)
-    return inner.strip().rstrip(".,;") if _UNSOLVED.fullmatch(inner.strip()) else _right_side(inner)
+    unsolved = len(inner) <= LONGEST_EQUATION and _UNSOLVED.fullmatch(inner.strip())
+    return inner.strip().rstrip(".,;") if unsolved else _right_side(inner)

@@ -79,6 +79,10 @@ _SAME = {
     "hectare": "ha hectare",
     "acre": "acre",
     "unit": "unit",
+    "point": "pts point",
+    "piece": "pcs piece",
+    "kilocalorie": "kcal",
+    "foot2": "sqft",
     "am": "am a.m",
     "pm": "pm p.m",
 }
@@ -108,14 +112,14 @@ _IRREGULAR = {
 }
 _POWERS = {"square": "2", "sq": "2", "cubic": "3", "cu": "3"}
 _SCALES_OF_DEGREES = {"celsius": "C", "centigrade": "C", "fahrenheit": "F", "c": "C", "f": "F"}
-_WORD = r"[A-Za-z¢₹][A-Za-z.]*"
+_WORD = r"(?!(?:per|square|cubic|sq|cu)\b)[A-Za-z¢₹][A-Za-z.]*"  # one reading for each text, or time is exponential
 _SQUARE = r"(?:(?:square|cubic|sq|cu)\.? )?"
 _POWER = r"(?: ?\^ ?\{?-?\d\}?)?"
 _UNIT = rf"{_SQUARE}{_WORD}{_POWER}"
 _TRAILING = re.compile(
     r"^(?P<value>.*(?:[\d})\]!]|\\pi|(?<![\\A-Za-z])[a-z](?= [A-Za-z]{2})))"
     r"(?P<unit> ?\\?%| ?\^ ?\{? ?\\circ ?\}?(?: ?[CF](?![A-Za-z]))?| ?[$€£¥¢₹]"
-    rf"| ?{_UNIT}(?:(?: ?(?:/|\\cdot|\*) ?| per | )(?:{_UNIT}))*)$",
+    rf"| ?(?:per )?{_UNIT}(?:(?: ?(?:/|\\cdot|\*) ?| per | )(?:{_UNIT}))*)$",
     re.DOTALL,
 )
 _CURRENCY = re.compile(r"^(?P<sign>[-+]?) ?(?P<currency>[$€£¥₹]|(?:US\$|USD|EUR|GBP|INR|Rs)\.?)(?= ?[-+]?[\d.])")
@@ -138,6 +142,8 @@ def without_unit(text: str) -> tuple[str, str]:
     if "circ" in written:
         degrees = re.sub(r"[\s{}^]|\\circ", "", written)
         return value, f"degree{degrees}"
+    if not re.search(r"[\d})\]]$", value) and re.match(r"[A-Za-z](?![A-Za-z])", written):
+        return text, ""  # 9\pi h is a product
     if len(written) == 1 and written.isalpha() and (found["unit"][0] != " " or _NAME.search(value)):
         return text, ""  # 5m and x + 3 m: as likely a name
     units: list[str] = []

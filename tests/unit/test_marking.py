@@ -38,6 +38,8 @@ BOXED = {
         ("36\\pi\\text{ cubic inches}", ["36\\pi"], ["36"]),
         ("12", ["12\\,\\mathrm{cm^{2}}"], ["12\\,\\mathrm{cm^{2}} + 1"]),
         ("x \\text{ cm}", ["x"], ["y", "x^2"]),
+        ("9\\pi", ["9\\pi \\text{ cm}"], ["9\\pi h", "9\\pi h^2", "9\\pi m", "9\\pi L"]),
+        ("9\\pi h", ["h \\cdot 9\\pi", "9\\pi h"], ["9\\pi", "9\\pi \\text{ hours}"]),
     ],
     "another notation": [
         ("\\binom{n}{2}", ["\\dbinom{n}{2}", "\\tbinom{n}{2}"], ["\\dbinom{n}{3}"]),
@@ -59,6 +61,8 @@ BOXED = {
         ),
         ("\\{x \\mid x>2\\}", ["\\{x : x>2\\}"], ["\\{x : x>3\\}"]),
         ("3:4", ["3{:}4"], ["4{:}3"]),
+        ("5", ["5\\,", "5\\;", "x=5\\,", "5\\text{ cm}\\,"], ["5\\,7", "5\\,x"]),
+        ("\\frac{1}{2}\\;", ["0.5", "\\frac12\\,"], ["0.2"]),
         ("5", ["=5", "5,", "\\color{red}{5}", "\\textcolor{red}{5}", "\\Large 5"], ["|x|=5", "5, ..."]),
         ("\\frac12,1,2,3,4,5,6,7,8", ["0.5,1,2,3,4,5,6,7,8"], ["0.6,1,2,3,4,5,6,7,8"]),
     ],
@@ -77,6 +81,26 @@ IN_SENTENCES = {
         ),
         ("15", ["The answer is 15 minutes, which is a quarter of 60 minutes."], ["The answer is 15 out of 60."]),
         ("60", [], ["The answer is 15 minutes, which is a quarter of 60 minutes."]),
+        ("28", ["The answer is 28 if they choose the second park."], ["The answer is 28 if it rains, else thirty."]),
+        (
+            "5",
+            [
+                "The answer is 10/2, which is 5.",
+                "The answer is 2 + 3, which equals 5.",
+                "The answer is that there are 5 apples left.",
+                "The answer is $5$ because $2+3=5$.",
+                "**Answer:** 5\n\nThe answer is rounded to the nearest integer.",
+                "**Answer:** Janet makes **$5** per day.",
+                "**Final Answer:** The total is **5**.",
+            ],
+            [
+                "Answer: it is half of 5.",
+                "Answer: the square root of 5",
+                "Answer: it is not 5",
+                "Answer: the 5th prime",
+                "Answer: it is about 5 or six",
+            ],
+        ),
         (
             "5",
             [
@@ -109,6 +133,17 @@ IN_SENTENCES = {
             ],
         ),
         ("15x - 80", ["Grouping, we obtain $(19x - 4x) + (1 - 81) = 15x - 80$."], ["So $3y = 15x - 81$"]),
+        (
+            "8",
+            [
+                "Thus $f^{-1}(3) = 8$",
+                "Thus $(f \\circ g)(2) = 8$",
+                "Thus $\\int_0^2 3x^2\\,dx = 8$",
+                "Thus $x^* = 8$",
+                "So $P(A|B) = 8$.",
+            ],
+            ["Then $2N = 8$", "Then $N - 3 = 8$"],
+        ),
         ("15", ["so $A = lw = 5 \\cdot 3 = 15$", "$a+b = 7+8 = 15$"], ["So we get |x| = 15."]),
     ],
     "letters behind a number": [
@@ -118,12 +153,13 @@ IN_SENTENCES = {
             ["Answer: 5pi", "Answer: 5 x", "The answer is 5 i.", "Answer: 5th", "Answer: 5ish", "So we get 5pi."],
         ),
         ("6", ["She came in 6th place."], ["It is the 6th root."]),
+        ("7", ["The train leaves at 7 p.m.", "The train leaves at 7 a.m.", "Answer: 7pts"], ["The answer is 7 p."]),
         ("12", [], ["Answer: 12xy", "The answer is 12cos(x)."]),
     ],
     "words behind a number": [
         (
             "5",
-            ["So it rang 5 times.", "So it is 5 at last."],
+            ["So it rang 5 times.", "So it is 5 at last.", "She practices 5 times a day."],
             [
                 "So we get 5 squared.",
                 "So we get 5 factorial.",
@@ -132,6 +168,10 @@ IN_SENTENCES = {
                 "Answer: 5 if n is even, else six",
             ],
         ),
+    ],
+    "a result in bold": [
+        ("400", ["He jumps 10 sessions * 40 times/session = **400** times in 5 days."], []),
+        ("5", ["Each has 3*4=12 apples. In total 12 - 7 = **5**."], ["So it is 10 * 40 = **400** in 5 days."]),
     ],
     "a box that is a part": [
         (
@@ -148,6 +188,20 @@ IN_SENTENCES = {
                 "$\\boxed{5}$ or five",
                 "The answer is $\\boxed{5}$ in 30 minutes",
                 "{\\color{red}{\\boxed{5}}}",
+                "\\textcolor[rgb]{0,0,1}{\\boxed{5}}",
+                "$\\boxed{5}$ or $5.0$",
+                "5.0 or \\boxed{5}",
+                "\\boxed{5} or 500%",
+                "The answer is \\boxed{5} - a prime number.",
+                "\\boxed{5} - I am sure.",
+                "He works \\boxed{5} days, 8 hours a day.",
+                "It takes \\boxed{5} hours and 2 people.",
+                "$x = \\frac{10}{2} \\quad \\boxed{5}$",
+                "\\theta = \\pi\n\n\\boxed{5}",
+                "$\\boxed{5} \\quad x > 0$",
+                "\\[\n\\boxed{5}\n\\]",
+                "So it is \\boxed{5}! Great.",
+                "Step 3: \\boxed{5}",
             ],
             [
                 "$x=-\\,\\boxed{5}$",
@@ -169,6 +223,17 @@ IN_SENTENCES = {
                 "$\\boxed{3}:\\boxed{5}$",
                 "6 or \\boxed{5}",
                 "$(6, \\boxed{5})$",
+                "$(\\boxed{5}, 3)$",
+                "$\\{3, \\boxed{5}\\}$",
+                "\\(x - \\boxed{5}\\)",
+                "\\[2x - \\boxed{5}\\]",
+                "$$2x - \\boxed{5}$$",
+                "\\(\\boxed{5} x\\)",
+                "$\\boxed{5}!$",
+                "$\\boxed{5} \\div 2$",
+                "$3:\\boxed{5}$",
+                "$\\log_2 \\boxed{5}$",
+                "\\boxed{5} feet and 3 inches",
             ],
         ),
     ],
@@ -185,6 +250,13 @@ RAMBLING = {
     "brackets": "<answer>" + "(" * 20000 + "</answer>",
     "tags": "<answer>" * 4000,
     "dollars": "$" * 5000,
+    "units": "The answer is 5" + " per day" * 26 + " (2).",
+    "square units": "\\boxed{5" + " square m" * 26 + "?}",
+    "units behind a marker": "#### 5" + " dollars per day" * 20 + "!",
+    "operators and spaces": "So $" + "x-" * 50 + "y=" + " " * 8000 + "x$",
+    "coordinates": "(" + "\\pi" * 26 + "\\boxed{5}x",
+    "asterisks": "=**" * 3000,
+    "words": "Answer: " + "word " * 1500 + "5x",
 }
 
 
@@ -247,10 +319,32 @@ def test_two_choices_are_none(response):
         "\\boxed{\\text{B) 1.6 eV}}",
         "Answer: 1.6 eV",
         "The answer is 1.6 eV.",
+        "The correct answer is B. Option A is incorrect because it is too large.",
+        "The answer is B because option A is too large.",
+        "Answer: B\n\nExplanation: Option B is correct because the energy halves.",
+        "The answer is B. The answer is clear.",
+        "Answer: B (to one decimal place)",
     ],
 )
 def test_a_choice_as_models_say_it(response):
     assert [compute_score("", response, truth, {"choices": CHOICES}) for truth in "BA"] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "The answer options are:\nA) 3.2 eV\nB) 1.6 eV\n\nThe energy is 1.6 eV, which matches option B.",
+        "Answer: A to C",
+        "Option A is not correct.",
+        "\\boxed{A" + " " * 20000 + "x}",
+        "Answer: A" + "$" * 9900 + "x",
+    ],
+    ids=["listed", "a range", "denied", "spaces", "dollars"],
+)
+def test_a_list_of_choices_is_no_answer(response):
+    start = time.process_time()
+    assert compute_score("", response, "A", {"choices": CHOICES}) == 0.0
+    assert time.process_time() - start < 1.0
 
 
 def test_a_letter_with_the_text_of_another_choice_is_none():
