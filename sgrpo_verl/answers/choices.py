@@ -7,7 +7,7 @@ from sgrpo_verl.answers.notation import WRAPPERS, tidy
 from sgrpo_verl.answers.reading import LONGEST_PROSE, TAGGED, boxes_of, joined_boxes
 
 _CHOSEN = re.compile(
-    r"\b(?:answers?\b(?! (?:choices|options))[*_\s]*(?:[^.:=\n$\\]{0,40}?\b(?=is\b|(?:would|must|should|will) be\b))?"
+    r"\b(?:answers?\b(?! (?:choice|option))[*_\s]*(?:[^.:=\n$\\]{0,40}?\b(?=is\b|(?:would|must|should|will) be\b))?"
     r"|(?:option|choice)\b[*_\s]*)"
     r"(?:(?:is|are|would be|must be|should be|will be|therefore|thus|then|clearly|:|=)[\s:,*]*)+"
     r"(?:(?:option|choice)\b[\s:]*)?",

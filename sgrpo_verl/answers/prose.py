@@ -42,6 +42,7 @@ _BECAUSE = re.compile(r",? (?:because|since) |, which ")
 _WORKING = re.compile(r"[\d.\s()$]*[-+*/×÷][-\d.\s+*/×÷()$]*,? (?:which|that) (?:is|equals|gives|makes) ")
 # Words, of which the last says what is counted: "Janet makes 5 dollars".
 _WORDS_BEFORE = re.compile(r"(?:[A-Za-z][A-Za-z']*,? ){2,}[\s*$]*(?=[-\d.])")
+_WORD_FIRST = re.compile(r",? ?[A-Za-z][a-z'’]+[ ,]")
 _DOUBTED = (
     r"and a |or |maybe |perhaps |possibly |(?:squared|cubed|factorial)\b"
     r"|(?:plus|minus|times|divided by|choose|mod) (?:[\d$\\]|[b-z](?![a-z]))"
@@ -76,7 +77,7 @@ _BOUND = re.compile(
 )
 # An equation of a number and what is more than a name, and holds one: 2x = 5, x + y = 5, |x| = 5, -x = 5.
 _UNSOLVED = re.compile(
-    r"(?=[^=]*(?<![A-Za-z\\{])[A-Za-z](?![A-Za-z(]))(?!\s*\\?[A-Za-z]+\s*[(\[][^()\[\]]*[)\]]\s*=)"
+    r"(?=[^=]*(?<![A-Za-z\\{])[A-Za-z](?![A-Za-z(]))(?!\s*\\?[A-Za-z]+\s*[(\[][^()\[\]]*[)\]]\s*=|\s*\|[A-Z]\|\s*=)"
     r"(?![^=]*(?:[)}A-Za-z]\s*\(\s*-?[\d.]+\s*\)|\\(?:int|sum|prod|lim)|\^\s*\*))"
     r"(?:[-+−|(]|[^=]*(?:[-+−*/^|]|\\(?:sqrt|frac|cdot|times)|\d ?[A-Za-z]|²))[^=]*="
     r"\s*[-+−]?\s*(?:[\d.,]+|\\[dt]?frac ?(?:\d|\{\d+\}) ?(?:\d|\{\d+\}))[\s.,;]*"
@@ -114,9 +115,19 @@ def statement(rest: str) -> str | None:
     sentence = _first_sentence(rest)
     run = _RUN.match(sentence)
     if run is None:
-        only = _WORDS_BEFORE.match(sentence) and "\\" not in sentence and len(re.findall(r"\d[\d.,]*", sentence)) == 1
-        return last_formula_or_number(sentence) if only else sentence or None
+        said = _BECAUSE.split(sentence, maxsplit=1)[0]
+        said = said if re.search(r"\d", said) else sentence
+        return last_formula_or_number(said) if _comes_to_one_number(said) else sentence or None
     return _whole(sentence, run)
+
+
+def _comes_to_one_number(sentence: str) -> bool:
+    """Whether a sentence of words holds a single number, or a calculation with its result: "She has 3 + 4 = 7 left"."""
+    if "\\" in sentence or re.match(r"(?:if|when|after|since|because)\b(?![^=]*=)", sentence, re.IGNORECASE):
+        return False
+    if _WORD_FIRST.match(sentence) and "=" in sentence:
+        return True
+    return bool(_WORDS_BEFORE.match(sentence)) and len(re.findall(r"\d[\d.,]*", sentence)) == 1
 
 
 def _whole(sentence: str, run: "re.Match[str]") -> str | None:

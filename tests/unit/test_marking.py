@@ -92,6 +92,9 @@ IN_SENTENCES = {
                 "**Answer:** 5\n\nThe answer is rounded to the nearest integer.",
                 "**Answer:** Janet makes **$5** per day.",
                 "**Final Answer:** The total is **5**.",
+                "The answer is therefore, she has 12 - 7 = 5 sandwiches left.",
+                "The answer is Tonya has 5 stamps left because 13 - 8 = 5.",
+                "**Answer:** She needs to buy 5 boxes because 10 / 2 = 4.",
             ],
             [
                 "Answer: it is half of 5.",
@@ -141,6 +144,7 @@ IN_SENTENCES = {
                 "Thus $\\int_0^2 3x^2\\,dx = 8$",
                 "Thus $x^* = 8$",
                 "So $P(A|B) = 8$.",
+                "Thus $|S| = 8$",
             ],
             ["Then $2N = 8$", "Then $N - 3 = 8$"],
         ),
@@ -323,6 +327,7 @@ def test_two_choices_are_none(response):
         "The answer is B because option A is too large.",
         "Answer: B\n\nExplanation: Option B is correct because the energy halves.",
         "The answer is B. The answer is clear.",
+        "The correct answer is B. The answer choice A is a distractor.",
         "Answer: B (to one decimal place)",
     ],
 )
