@@ -31,8 +31,9 @@ _OR_BEHIND = re.compile(rf" *(?:\$|\\\))? *or +(?:\$|\\\()?{_NUMBER}")
 # A sign (but no dash between words), a digit, the start of a root, a fraction, an exponent; what is multiplied.
 _BEFORE = re.compile(
     r"(?:(?<![\d})\]-])(?<![\d})\]-] )[-−]|[$=(\[{]\s*[-−]\s*|(?<!-)[-−]\$|[\d^/√±]|(?<=[\w}])_|[\^_]\{"
-    r"|\\(?:sqrt(?:\[[^\]]*\])?|[dtc]?frac(?:\{[^{}]*\})?)\s*\{|\\(?:pm|mp|sqrt|ln|log|sin|cos|tan|pi) *"
-    r"|\\(?:sqrt|[dtc]?frac\{[^{}]*\})\{[^{}]*\} *|\\[dtc]?frac\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\} *\{ *"
+    r"|\\(?:sqrt(?:\[[^\]]*\])?|[dtc]?frac(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})?)\s*\{ *"
+    r"|\\(?:pm|mp|sqrt|ln|log|sin|cos|tan|pi) *"
+    r"|\\(?:sqrt|[dtc]?frac\{[^{}]*\})\{[^{}]*\} *"
     r"|\\boxed\{[^{}]*\} *: *\$?|[$(]\d+:|\\log_(?:\w|\{\w+\}) *"  # a ratio, a base
     # A point's earlier coordinates.
     r"|(?:[(\[]|\\\{)(?:[-+\d .,/{}]|\\[a-z]+(?![a-z])|(?<![a-z])[a-z](?![a-z]))*, *"
@@ -57,19 +58,19 @@ _TERM_BEHIND = re.compile(r" *(?:[-+*]|\\(?:cdot|times|div)) *(?:\d|\\[a-z])")
 _LETTER_TERM_BEHIND = re.compile(r" *(?:[-+*]|\\(?:cdot|times|div)) *[A-Za-z](?![A-Za-z])|!")
 
 
-def is_part(text: str, start: int, end: int) -> bool:
+def is_part(text: str, start: int, end: int, content: str) -> bool:
     """Whether what stands next to a box makes its content a part of something else.
 
     Args:
         start: where the box starts in the text.
         end: where it ends.
+        content: what it holds.
     """
     before, behind = _plain(text[max(start - NEAR, 0) : start]), _plain(text[end : end + NEAR])
     while before.rstrip(" ").endswith("(") and behind.lstrip(" ").startswith(")"):
         before, behind = before.rstrip(" ")[:-1], behind.lstrip(" ")[1:]
     if _BEFORE.search(before) or _BEHIND.match(behind):
         return True
-    content = text[start:end].partition("{")[2].removesuffix("}")
     if _is_other(_OR_BEFORE.search(before), content) or _is_other(_OR_BEHIND.match(behind), content):
         return True
     in_formula = _is_open(text[max(start - FORMULA, 0) : start])

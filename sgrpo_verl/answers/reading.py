@@ -100,9 +100,10 @@ def joined_boxes(text: str, boxes: list[tuple[int, int, str | None]]) -> str | N
             break
         start = before
         contents.insert(0, content)
-    if None in contents or is_part(text, start, boxes[-1][1]):
+    if None in contents:
         return None
-    return contents[0] if len({*contents}) == 1 else ", ".join(map(str, contents))
+    answer = str(contents[0]) if len({*contents}) == 1 else ", ".join(map(str, contents))
+    return None if is_part(text, start, boxes[-1][1], answer) else answer
 
 
 def _joins(text: str, start: int, end: int) -> bool:

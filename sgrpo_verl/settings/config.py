@@ -256,8 +256,9 @@ def doubtful(config: DictConfig) -> list[str]:
             "reach their limit there is algorithm.sgrpo.cut_answers=wrong"
         )
     settings = config.algorithm.get("sgrpo") or {}
-    for name, unused in (("closing_tag_weight", 1.0), ("closing_tag_floor", 0.0)):
-        if not settings.get("train_closing_tag") and settings.get(name) not in (None, unused):
+    for name in ("closing_tag_weight", "closing_tag_floor"):
+        unused = settings.get(name) in (None, getattr(SGRPOConfig, name))
+        if not settings.get("train_closing_tag") and not unused:
             doubts.append(
                 f"algorithm.sgrpo.{name}={settings[name]} has no effect: the closing tag is trained only with "
                 "algorithm.sgrpo.train_closing_tag=true"

@@ -218,6 +218,7 @@ IN_SENTENCES = {
                 "\\boxed{5} hours 30 minutes",
                 "$\\sqrt{2}\\boxed{5}$",
                 "\\boxed{5} or 6",
+                "\\boxed5 or 6",
                 "\\boxed{(3, \\boxed{5})}",
                 "$\\boxed{5}\\,\\pi$",
                 "$\\boxed{5} x$",
