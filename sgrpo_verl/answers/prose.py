@@ -25,7 +25,7 @@ _REMARK = re.compile(
 _BOLD = re.compile(r"(?<![\w)])\*\*([^*\n]+)\*\*(?!\w)|\\[()]")
 # One dollar sign also opens an amount: a formula's are close to what is inside, and no digit follows the second.
 _FORMULA = re.compile(
-    r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
+    r"\$\$(.+?)\$\$|\$(?!\s)([^$]+?)(?<!(?<!\\)\s)\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]"
     r"|\\begin\{(?:align|aligned|equation|gather)\*?\}(.+?)\\end\{(?:align|aligned|equation|gather)\*?\}",
     re.DOTALL,
 )
@@ -84,6 +84,7 @@ _UNSOLVED = re.compile(
 )
 LONGEST_EQUATION = 200  # characters
 _CALCULATION = re.compile(r"[^=]*[-+*/\d][^=]*=")  # a formula that says what it is the result of, whatever is before it
+_END_BACKWARDS = re.compile(r"(?:[,;:! ]\\(?!\\)|[~\s.,;])*")  # of a formula, its last character first; a \\ stays
 _BEHIND_A_NAME = re.compile(r"(?<![A-Za-z])[A-Za-z]['²³]? ?$")  # of 2x + 5, before the plus
 
 
@@ -110,7 +111,7 @@ def statement(rest: str) -> str | None:
         inner = next(group for group in formula.groups() if group is not None)
         after = _first_sentence(_BECAUSE.split(rest[formula.end() :], maxsplit=1)[0])
         if not _FORMULA.search(after) and not re.search(r"\d", after) and not _says_more(after):
-            return inner.strip().rstrip(".,;")
+            return _without_end(inner)
         return _first_sentence(rest)
     sentence = _first_sentence(rest)
     run = _RUN.match(sentence)
@@ -168,7 +169,12 @@ def _right_side(formula: str) -> str:
     if re.search(r"[<>≤≥]|\\(?:le|ge|lt|gt|leq|geq)(?![A-Za-z])", formula):
         return formula.strip()
     formula = re.sub(r"\\(?:begin|end)\{(?:align|aligned|equation|gather)\*?\}|(?<!\\)&", "", formula)
-    return re.split(r"(?<![\\<>!])=|\\approx|≈", formula)[-1].strip(" ,;\n").rstrip(" .,;\n")
+    return _without_end(re.split(r"(?<![\\<>!])=|\\approx|≈", formula)[-1]).lstrip(",; \n")
+
+
+def _without_end(formula: str) -> str:
+    r"""Without the punctuation and the spacing at its end: ``5\,.`` is 5."""
+    return _END_BACKWARDS.sub("", formula[::-1], count=1)[::-1].strip()
 
 
 def last_formula_or_number(prose: str) -> str | None:
@@ -227,6 +233,5 @@ def _alone(run: "re.Match[str]", text: str, changed: "re.Pattern[str]" = _CHANGE
 
 def _inside(formula: "re.Match[str]") -> str:
     """The result that a formula ends on; the whole of an equation that has still to be solved, such as 2x = 5."""
-    inner = next(group for group in formula.groups() if group is not None)
-    unsolved = len(inner) <= LONGEST_EQUATION and _UNSOLVED.fullmatch(inner.strip())
-    return inner.strip().rstrip(".,;") if unsolved else _right_side(inner)
+    inner = _without_end(next(group for group in formula.groups() if group is not None))
+    return inner if len(inner) <= LONGEST_EQUATION and _UNSOLVED.fullmatch(inner) else _right_side(inner)

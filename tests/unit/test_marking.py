@@ -150,6 +150,19 @@ IN_SENTENCES = {
         ),
         ("15", ["so $A = lw = 5 \\cdot 3 = 15$", "$a+b = 7+8 = 15$"], ["So we get |x| = 15."]),
     ],
+    "spacing at the end of a formula": [
+        (
+            "5",
+            [
+                "Thus $x = 5\\,$.",
+                "Thus \\(x = 5\\,.\\)",
+                "The answer is $5\\;$.",
+                "The answer is $5\\ $.",
+                "Thus $x = 5~.$",
+            ],
+            ["Thus $2x = 5\\,$.", "The answer is $5\\,!$"],
+        ),
+    ],
     "letters behind a number": [
         (
             "5",
