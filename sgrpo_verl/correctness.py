@@ -45,7 +45,8 @@ def compute_score(
             is no choice).
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
-    truths = acceptable_answers(ground_truth, data_source)
+    choices = choices_of((extra_info or {}).get("choices"))
+    truths = acceptable_answers(ground_truth, data_source, choices)
     answer = str(solution_str)
     alone = (extra_info or {}).get(ANSWER_ALONE, False)
     if think_end and opens_answer(think_end):
@@ -53,14 +54,14 @@ def compute_score(
         answer = opening + after if opening or not alone else before
     elif think_end:
         answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]
-    if choices := choices_of((extra_info or {}).get("choices")):
-        return float(final_choice(answer, choices) in [_letter(truth, choices, data_source) for truth in truths])
+    if choices:
+        return float(final_choice(answer, choices) in truths)
     found = final_answer(answer)
     return float(found is not None and any(equal(found, stated_answer(truth)) for truth in truths))
 
 
-def acceptable_answers(ground_truth: Any, data_source: str) -> list[str]:
-    """Every acceptable answer of a row's ground truth, as a text.
+def acceptable_answers(ground_truth: Any, data_source: str, choices: Sequence[str] = ()) -> list[str]:
+    """Every acceptable answer of a row's ground truth, as a text; of a multiple choice, the letters.
 
     Raises:
         ValueError: see ``compute_score``.
@@ -76,7 +77,7 @@ def acceptable_answers(ground_truth: Any, data_source: str) -> list[str]:
             "one; it must be a text or a number that says an answer, or a list of them (not NaN, nothing but signs, a "
             "Python list that was written as a text, or a box without a whole answer in it)"
         )
-    return [str(truth) for truth in truths]
+    return [_letter(str(truth), choices, data_source) if choices else str(truth) for truth in truths]
 
 
 def _can_be_a_truth(truth: Any) -> bool:
@@ -96,8 +97,8 @@ def choices_of(choices: Any) -> list[str]:
     return [str(choice).strip() for choice in (choices if isinstance(choices, Sequence) else [choices])]
 
 
-def _letter(truth: str, choices: list[str], data_source: str) -> str:
-    letters, texts = letters_of(choices)
+def _letter(truth: str, choices: Sequence[str], data_source: str) -> str:
+    letters, texts = letters_of(list(choices))
     letter = truth.strip().strip("().").upper()
     if letter in letters:
         return letter

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sgrpo_verl.errors import UserError
+
 
 def write_whole(file: Path, content: str | bytes | Callable[[Path], object]) -> Path:
     """Write a text or bytes, or let a function write to a path, beside ``file``, and then move the result into place.
@@ -23,6 +25,15 @@ def write_whole(file: Path, content: str | bytes | Callable[[Path], object]) -> 
         return unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, option: str = "--out") -> Path:
+    """Make a folder where there is none; a UserError that names the option where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{option} {folder}: must be a folder, and cannot be made one ({error.strerror})") from error
+    return folder
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:

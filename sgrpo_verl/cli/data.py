@@ -46,14 +46,15 @@ def data(
     exclude: Annotated[
         Path | None,
         typer.Option(
-            help="File of problems to leave out: .txt with one per line, or rows with a problem column.",
+            help="File of problems to leave out: .txt with one per line, or rows with a prompt, problem or question.",
             rich_help_panel=WHICH,
         ),
     ] = None,
     decontaminate: Annotated[
         list[Path] | None,
         typer.Option(
-            help="File or folder of further benchmarks. Their problems and those of OUT must not be in a training set.",
+            help="Further benchmarks, a file or a folder of parquet files: none of their problems, or of those in OUT, "
+            "stays in a training set.",
             rich_help_panel=WHICH,
         ),
     ] = None,
@@ -61,7 +62,7 @@ def data(
         bool,
         typer.Option(
             "--skip-bad-rows",
-            help="Leave out rows with an empty answer or a duplicate problem instead of stopping.",
+            help="Leave out rows without a usable answer, duplicate problems and other bad rows instead of stopping.",
             rich_help_panel=WHICH,
         ),
     ] = False,

@@ -18,7 +18,7 @@ SHOWN = 60  # characters of a broken line
 def read_file(path: Path, option: str = "--from") -> list[Row]:
     """Every row of a file, as a dict of its columns.
 
-    Numbers of JSON and CSV keep their digits: whole numbers are Python's, which have no limit, others are texts.
+    Numbers of JSON and CSV keep their digits: whole numbers are Python's, others are texts.
 
     Args:
         path: its ending says what it is.
@@ -28,7 +28,7 @@ def read_file(path: Path, option: str = "--from") -> list[Row]:
         UserError: no such file, an ending that is not known, an empty file, or a line that cannot be read.
     """
     if not path.is_file():
-        raise UserError(f"{option} {path}: no such file")
+        raise UserError(f"{option} {path}: {'it must be a file' if path.exists() else 'no such file'}")
     readers: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".jsonl": _jsonl,
         ".jsonl.gz": _jsonl,
@@ -85,6 +85,8 @@ def _parsed(text: str, where: str) -> Any:
 
 def _parquet(path: Path) -> Iterator[Row]:
     frame = pd.read_parquet(path)
+    for name in frame.select_dtypes(["float16", "float32"]):  # as they are written, and not as Python's longer floats
+        frame[name] = [None if pd.isna(value) else float(str(value)) for value in frame[name].to_numpy()]
     return iter([{name: _cell(value) for name, value in row.items()} for row in frame.to_dict("records")])
 
 
@@ -92,6 +94,8 @@ def _csv(path: Path) -> Iterator[Row]:
     if not path.read_text(encoding="utf-8-sig").strip():
         return iter(())
     frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas has taken the cells that are too many for row labels
+        raise ValueError("there are more cells in its rows than in its header: quote the cells that hold a comma")
     return iter(frame.to_dict("records"))
 
 

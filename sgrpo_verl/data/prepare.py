@@ -5,6 +5,7 @@ verl's row format: ``verl/examples/data_preprocess``. ``data_source`` is the hub
 
 import hashlib
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,10 +16,13 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import track
 
+from sgrpo_verl.correctness import acceptable_answers, choices_of
+from sgrpo_verl.data.kept_out import excluded_problems, names_of, problem_texts, test_sets
 from sgrpo_verl.data.local import read_file
 from sgrpo_verl.data.overlap import TestSets, normalized
-from sgrpo_verl.data.records import is_training_set, record_of, recorded
+from sgrpo_verl.data.records import record_of, recorded
 from sgrpo_verl.data.sources import (
+    DIFFICULTY,
     PLAIN_COLUMNS,
     SOURCES,
     VERL_COLUMNS,
@@ -26,11 +30,10 @@ from sgrpo_verl.data.sources import (
     Problem,
     Row,
     Source,
-    read_plain,
-    read_verl,
+    reader_of,
 )
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.files import write_whole
+from sgrpo_verl.files import make_folder, write_whole
 
 SHOWN = 10  # bad rows named in one message
 MOST = 0.9  # of a training set's problems
@@ -42,8 +45,8 @@ class Filters:
 
     min_difficulty: float | None = None
     max_difficulty: float | None = None
-    exclude: Path | None = None  # problems to leave out: a .txt with one per line, or rows with a problem column
-    decontaminate: tuple[Path, ...] = ()  # prepared benchmarks: parquet files, or folders of them
+    exclude: Path | None = None  # problems to leave out: a .txt with one per line, or rows as of a benchmark
+    decontaminate: tuple[Path, ...] = ()  # benchmarks: files that local.read_file reads, or folders of parquet files
     skip_bad_rows: bool = False
 
 
@@ -76,31 +79,38 @@ def prepare(
         columns: what the local file's columns are called, by our name: ``{"problem": "Question"}``.
 
     Raises:
-        UserError: unknown name, unreachable hub, missing column, empty answer, duplicate problem.
+        UserError: unknown name, unreachable hub, missing column, duplicate problem, an answer that cannot be one, or a
+            file that would be overwritten and is not a data set's.
     """
     if name not in SOURCES:
         raise UserError(f"unknown data set {name!r}: it must be one of {', '.join(SOURCES)}")
     source, filters = SOURCES[name], filters or Filters()
     if not source.training and (filters != Filters(skip_bad_rows=filters.skip_bad_rows)):
         raise UserError(f"{name} is a benchmark: difficulty, exclusion and decontamination are for training sets")
-    if "difficulty" not in source.columns and (filters.min_difficulty, filters.max_difficulty) != (None, None):
+    if DIFFICULTY not in source.columns and (filters.min_difficulty, filters.max_difficulty) != (None, None):
         raise UserError(f"{name} has no difficulty to filter by: leave out --min-difficulty and --max-difficulty")
     parquet = out / f"{name}.parquet"
-    benchmarks, others = _beside(parquet, filters) if source.training else ([], [])
+    _check_output(parquet, local)
+    benchmarks, others = test_sets(parquet, filters.decontaminate) if source.training else ([], [])
     if columns and not local:
         raise UserError("--columns maps the columns of a local file: give it with --from")
+    if unknown := set(columns or {}) - {*source.columns, *PLAIN_COLUMNS, *VERL_COLUMNS, "data_source", "extra_info"}:
+        known = ", ".join(dict.fromkeys((*source.columns, *PLAIN_COLUMNS, *VERL_COLUMNS)))
+        raise UserError(f"--columns: {min(unknown)!r} is none of {known}, which a column can stand for")
     raw, revision = (_renamed(read_file(local), columns or {}, local), None) if local else _from_hub(source)
     prepared = _select(
         _problems(name, source, raw, seed, filters, columns or {}), len(raw), name, source, filters, benchmarks
     )
     if not prepared.rows:
         raise UserError(f"{name}: none of the {prepared.read} rows is left; removed: {dict(prepared.removed)}")
-    out.mkdir(parents=True, exist_ok=True)
     if any(isinstance(row["reward_model"]["ground_truth"], list) for row in prepared.rows):  # a column has one type
         for row in prepared.rows:
             truth = row["reward_model"]["ground_truth"]
             row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
-    content = pd.DataFrame(prepared.rows).to_parquet()
+    try:
+        content = pd.DataFrame(prepared.rows).to_parquet()
+    except (ValueError, TypeError) as error:  # pyarrow's
+        raise UserError(f"{name}: a key of extra_info has values of several types ({error}); give it one") from error
     record = {
         "name": name,
         "hub_id": source.hub_id,
@@ -115,14 +125,27 @@ def prepare(
         "rows_read": prepared.read,
         "rows": len(prepared.rows),
         "removed": dict(prepared.removed),
-        "decontaminated_against": {name: sha256(file) for file, name in _names(benchmarks).items()},
+        "decontaminated_against": {name: sha256(file) for file, name in names_of(benchmarks).items()},
         "taken_for_training_sets": [file.name for file in others],
         "sha256": hashlib.sha256(content).hexdigest(),
         "sgrpo_verl": version("sgrpo-verl"),
     }
+    make_folder(out)
     # First: whoever finds the data set must find what it is, or a training set would be taken for a test set.
     write_whole(record_of(parquet), json.dumps(record, indent=2) + "\n")
     return write_whole(parquet, content)
+
+
+def _check_output(parquet: Path, local: Path | None) -> None:
+    """Before anything is read: what will be replaced is an earlier data set, and neither its source nor other data."""
+    record, folder = record_of(parquet), parquet.parent
+    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"--out {folder}: {nearest} must be a folder that can be written to")
+    if local and local.resolve() in (parquet.resolve(), record.resolve()):
+        raise UserError(f"--from {local}: would be overwritten by what is made of it; choose another --out")
+    if record.exists() and recorded(parquet) is None:
+        raise UserError(f"--out {folder}: {record} would be overwritten, and no record of `sgrpo data` is in it")
 
 
 def _from_hub(source: Source) -> tuple[list[Row], str]:
@@ -170,13 +193,15 @@ def _problems(
             problems.append(None)
             continue
         problems.append(problem)
-        earlier = first.setdefault(normalized(problem.text), index)
+        text = normalized(problem.text)
         if not problem.text:
             bad[index] = f"empty problem (column {renamed.get(columns[0], columns[0])})"
-        elif not problem.answer or not all(problem.answer):
-            bad[index] = f"empty answer (column {renamed.get(columns[1], columns[1])})"
-        elif earlier != index:
-            bad[index] = f"same problem as row {earlier}"
+        elif what := _unusable(problem, source):
+            bad[index] = f"{what} (column {renamed.get(columns[1], columns[1])})"
+        elif text in first:
+            bad[index] = f"same problem as row {first[text]}"
+        else:
+            first[text] = index
     if bad and not filters.skip_bad_rows:
         shown = "; ".join(f"row {index}: {what}" for index, what in list(bad.items())[:SHOWN])
         more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
@@ -184,18 +209,31 @@ def _problems(
     return (None if index in bad else problem for index, problem in enumerate(problems))
 
 
+def _unusable(problem: Problem, source: Source) -> str:
+    """What is wrong with an answer that no response could equal; empty if nothing is."""
+    if not problem.answer or not all(problem.answer):
+        return "empty answer"
+    try:
+        acceptable_answers(problem.answer, problem.data_source or source.hub_id, choices_of(problem.choices))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _reader(
     name: str, source: Source, present: set[str]
 ) -> tuple[Callable[[Row, random.Random], Problem], tuple[str, ...]]:
     """How rows with these columns are read, and the columns of problem and answer."""
     missing = [column for column in source.columns if column not in present]
+    difficulty = DIFFICULTY if DIFFICULTY in source.columns else None
     if source.ability == "math" and present.issuperset(PLAIN_COLUMNS):  # an answer says more than a solution
-        return read_plain, PLAIN_COLUMNS
+        return reader_of(*PLAIN_COLUMNS, difficulty), PLAIN_COLUMNS
     if not missing:
         return source.read, source.columns
     if present.issuperset(VERL_COLUMNS):
-        return read_verl, VERL_COLUMNS
-    plain = f", or for {' and '.join(PLAIN_COLUMNS)}" if source.ability == "math" else ""
+        return reader_of(*VERL_COLUMNS, difficulty), VERL_COLUMNS
+    others = source.ability == "math" and source.columns != PLAIN_COLUMNS
+    plain = f", or for {' and '.join(PLAIN_COLUMNS)}" if others else ""
     wanted = PLAIN_COLUMNS if source.ability == "math" else source.columns
     there = ", ".join(sorted(present)) or "none"
     raise UserError(
@@ -209,9 +247,9 @@ def _select(
     problems: Iterator[Problem | None], count: int, name: str, source: Source, filters: Filters, benchmarks: list[Path]
 ) -> Prepared:
     """The rows that pass every filter."""
-    excluded = {normalized(text) for text in _excluded(filters.exclude)}
-    names = _names(benchmarks)
-    test_sets = TestSets({names[file]: list(_problem_texts(file)) for file in benchmarks})
+    excluded = {normalized(text) for text in excluded_problems(filters.exclude)}
+    names = names_of(benchmarks)
+    kept_out = TestSets({names[file]: list(problem_texts(file)) for file in benchmarks})
     low = float("-inf") if filters.min_difficulty is None else filters.min_difficulty
     high = float("inf") if filters.max_difficulty is None else filters.max_difficulty
     prepared = Prepared()
@@ -225,7 +263,7 @@ def _select(
             prepared.removed["difficulty"] += 1
         elif normalized(problem.text) in excluded:
             prepared.removed["excluded"] += 1
-        elif found := test_sets.find(problem.text):
+        elif found := kept_out.find(problem.text):
             test_set, how = found
             prepared.removed[f"in {test_set} ({how})"] += 1
         else:
@@ -237,7 +275,7 @@ def _select(
 def _check_no_training_set(prepared: Prepared, benchmarks: list[Path], filters: Filters) -> None:
     """A file without a record that most problems are in is more likely a training set than a test set."""
     for file in benchmarks:
-        inside = f"in {_names(benchmarks)[file]} ("
+        inside = f"in {names_of(benchmarks)[file]} ("
         lost = sum(count for cause, count in prepared.removed.items() if cause.startswith(inside))
         if recorded(file) is None and file not in filters.decontaminate and lost > MOST * prepared.read:
             raise UserError(
@@ -257,49 +295,6 @@ def _verl_row(problem: Problem, index: int, source: Source) -> Row:
         "reward_model": {"style": "rule", "ground_truth": problem.answer},
         "extra_info": extra,
     }
-
-
-def _excluded(file: Path | None) -> list[str]:
-    if file is None:
-        return []
-    if not file.is_file():
-        raise UserError(f"--exclude {file}: no such file")
-    if file.suffix == ".txt":
-        return file.read_text().splitlines()
-    rows = read_file(file, "--exclude")
-    column = next((column for column in ("problem", "question") if rows and column in rows[0]), None)
-    if column is None:
-        raise UserError(f"--exclude {file}: needs a column problem or question, or must be a .txt with one per line")
-    return [str(row[column]) for row in rows]
-
-
-def _beside(output: Path, filters: Filters) -> tuple[list[Path], list[Path]]:
-    """The test sets that were named and those beside the output, and the training sets there; the output is neither."""
-    found: dict[Path, Path] = {}
-    for path in (*filters.decontaminate, output.parent):
-        if path != output.parent and not path.exists():
-            raise UserError(f"--decontaminate {path}: no such file or folder")
-        for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.is_file() else []:
-            found.setdefault(file.resolve(), file)
-    found.pop(output.resolve(), None)
-    training = [file for file in found.values() if file not in filters.decontaminate and is_training_set(file)]
-    return [file for file in found.values() if file not in training], training
-
-
-def _names(files: list[Path]) -> dict[Path, str]:
-    """The test sets' names; of files in several folders that are called the same, their whole paths."""
-    stems = Counter(file.stem for file in files)
-    return {file: file.stem if stems[file.stem] == 1 else str(file) for file in files}
-
-
-def _problem_texts(file: Path) -> Iterator[str]:
-    """The problems of a test set: as they are in the source, or else their prompts."""
-    frame = pd.read_parquet(file)
-    if "prompt" not in frame.columns:
-        raise UserError(f"{file}: no column prompt, by which its problems are kept out of a training set")
-    for row in frame.to_dict("records"):
-        problem = (row.get("extra_info") or {}).get("problem")
-        yield problem if isinstance(problem, str) and problem else row["prompt"][-1]["content"]
 
 
 def sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from sgrpo_verl.data.sources import SOURCES
+from sgrpo_verl.errors import UserError
 
 _FOR_TRAINING = re.compile(r"(?:^|[^a-z])train(?:ing)?(?:$|[^a-z])", re.IGNORECASE)  # my_train, gsm8k-train
 
@@ -36,6 +37,9 @@ def is_training_set(parquet: Path) -> bool:
 
 def _split(parquet: Path) -> str | None:
     """What verl's scripts for data sets write into every row."""
-    frame = pd.read_parquet(parquet)
+    try:
+        frame = pd.read_parquet(parquet)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{parquet}: cannot be read as parquet ({error})") from error
     first = frame["extra_info"].iloc[0] if "extra_info" in frame.columns and len(frame) else None
     return first.get("split") if isinstance(first, dict) else None

@@ -100,6 +100,18 @@ def _kept(row: Row) -> Row:
     return {"choices": extra.get("choices", ""), "data_source": _text(row, "data_source"), "extra_info": extra}
 
 
+def _difficulty(row: Row, column: str) -> float | None:
+    """A number; of a row in verl's own schema, also what ``extra_info`` says. None where there is none."""
+    extra = row.get("extra_info")
+    text = _text(row, column) or (_text(extra, column) if isinstance(extra, dict) else "")
+    try:
+        if text and not math.isfinite(float(text)):
+            raise ValueError
+    except ValueError:
+        raise BadCell(column, f"{_shown(text)} is no number") from None
+    return float(text) if text else None
+
+
 def _answers(row: Row, column: str) -> str | list[str]:
     """A cell as one answer or several: a solution's box or what follows its ``####``, a list, verl's ``reward_model``.
 
@@ -128,8 +140,11 @@ def _only(boxed: list[str], column: str) -> str:
 
 def _gsm8k(row: Row, rng: random.Random) -> Problem:
     """The answer stands behind ``####``, with commas in its thousands."""
-    _, marker, answer = _text(row, "answer").rpartition("####")
-    return Problem(_text(row, "question"), answer.strip().replace(",", "") if marker else "")
+    solution = _text(row, "answer")
+    _, marker, answer = solution.rpartition("####")
+    if solution and not marker:
+        raise BadCell("answer", f"there is no #### with the answer behind it in {_shown(solution)}")
+    return Problem(_text(row, "question"), answer.strip().split("\n")[0].strip().replace(",", ""))
 
 
 def _math_train(row: Row, rng: random.Random) -> Problem:
@@ -143,19 +158,22 @@ def _gpqa(row: Row, rng: random.Random) -> Problem:
     """The correct choice comes first in the source; here the four are shuffled."""
     correct = _text(row, "Correct Answer")
     choices = [correct, *(_text(row, f"Incorrect Answer {number}") for number in (1, 2, 3))]
+    for number, choice in enumerate(choices):
+        if number and (not choice or choice in choices[:number]):
+            raise BadCell(f"Incorrect Answer {number}", f"{_shown(choice)} is empty or another choice's text")
     rng.shuffle(choices)
     listed = "\n".join(f"{letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=True))
     return Problem(f"{_text(row, 'Question')}\n\n{listed}", LETTERS[choices.index(correct)] if correct else "", LETTERS)
 
 
-def _columns(problem: str, answer: str, difficulty: str | None = None) -> Callable[[Row, random.Random], Problem]:
+def reader_of(problem: str, answer: str, difficulty: str | None = None) -> Callable[[Row, random.Random], Problem]:
     """A reader of rows whose problem and answer are columns of their own."""
 
     def read(row: Row, rng: random.Random) -> Problem:
-        level = _text(row, difficulty) if difficulty is not None else ""
         asked = _problem(row, problem)
         kept = _kept(row) if "messages" in asked else {}
-        return Problem(**asked, **kept, answer=_answers(row, answer), difficulty=float(level) if level else None)
+        level = None if difficulty is None else _difficulty(row, difficulty)
+        return Problem(**asked, **kept, answer=_answers(row, answer), difficulty=level)
 
     return read
 
@@ -163,11 +181,11 @@ def _columns(problem: str, answer: str, difficulty: str | None = None) -> Callab
 SOURCES = {
     "gsm8k": Source("openai/gsm8k", "main", "test", False, ("question", "answer"), _gsm8k),
     "math-500": Source(
-        "HuggingFaceH4/MATH-500", None, "test", False, ("problem", "answer"), _columns("problem", "answer")
+        "HuggingFaceH4/MATH-500", None, "test", False, ("problem", "answer"), reader_of("problem", "answer")
     ),
-    "amc23": Source("math-ai/amc23", None, "test", False, ("question", "answer"), _columns("question", "answer")),
+    "amc23": Source("math-ai/amc23", None, "test", False, ("question", "answer"), reader_of("question", "answer")),
     "aime24": Source(
-        "HuggingFaceH4/aime_2024", None, "train", False, ("problem", "answer"), _columns("problem", "answer")
+        "HuggingFaceH4/aime_2024", None, "train", False, ("problem", "answer"), reader_of("problem", "answer")
     ),
     "gpqa-diamond": Source(
         "Idavidrein/gpqa",
@@ -184,7 +202,7 @@ SOURCES = {
         "train",
         True,
         ("question", "final_answer", "difficulty"),
-        _columns("question", "final_answer", "difficulty"),
+        reader_of("question", "final_answer", "difficulty"),
     ),
     "gsm8k-train": Source("openai/gsm8k", "main", "train", True, ("question", "answer"), _gsm8k),
     "math-train": Source(
@@ -193,7 +211,6 @@ SOURCES = {
 }
 # Local files may also hold a problem and its answer as they are.
 PLAIN_COLUMNS = ("problem", "answer")
-read_plain = _columns(*PLAIN_COLUMNS)
 # verl's own schema.
 VERL_COLUMNS = ("prompt", "reward_model")
-read_verl = _columns(*VERL_COLUMNS)
+DIFFICULTY = "difficulty"  # of a set that can be filtered by it

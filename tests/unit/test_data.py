@@ -144,7 +144,7 @@ def test_what_is_refused_names_its_row_and_writes_nothing(tmp_path):
         [good, {"question": "Two?", "answer": "no marker"}, {"question": "ONE  and one?", "answer": "#### 2"}],
     )
     message = refused("gsm8k", out, bad)
-    assert "row 1: empty answer" in message
+    assert "row 1: column answer: there is no #### with the answer behind it in 'no marker'" in message
     assert "row 2: same problem as row 0" in message
     assert "--skip-bad-rows" in message
     assert "no such file" in refused("gsm8k", out, tmp_path / "none.jsonl")
@@ -425,8 +425,8 @@ def test_only_test_sets_beside_the_output_are_kept_out_of_it(tmp_path):
     write(out / "no_record.parquet", whole)
     with pytest.raises(UserError, match=r"10 of the 10 .*no_record\.parquet, which has no record .*--decontaminate"):
         prepare("deepmath-103k", out, tmp_path / "deepmath.parquet")
-    pd.DataFrame([{"question": "?"}]).to_parquet(out / "no_record.parquet")
-    with pytest.raises(UserError, match=r"no_record\.parquet: no column prompt"):
+    pd.DataFrame([{"text": "?"}]).to_parquet(out / "no_record.parquet")
+    with pytest.raises(UserError, match=r"no_record\.parquet: row 0 has no problem"):
         prepare("deepmath-103k", out, tmp_path / "deepmath.parquet")
 
 
@@ -553,6 +553,12 @@ def test_choices_of_verls_own_rows_stay_letters_or_texts(tmp_path):
             "row 0: column extra_info: 'a' is no dict",
         ),
         ({"prompt": CHAT, "reward_model": {"ground_truth": ""}}, "row 0: empty answer .column reward_model"),
+        ({"problem": "a", "answer": "NaN"}, "row 0: .* the ground truth 'NaN' .*cannot be one.* .column answer"),
+        ({"problem": "a", "answer": "\\text{}"}, "row 0: .* cannot be one"),
+        (
+            {"prompt": CHAT, "reward_model": {"ground_truth": "Z"}, "extra_info": {"choices": "ABCD"}},
+            "row 0: .* the ground truth 'Z' is none of the choices",
+        ),
     ],
 )
 def test_another_structure_is_refused_by_row_and_column(tmp_path, row, message):
@@ -583,3 +589,103 @@ def test_boxes_that_stand_apart_and_a_solution_without_one_are_named(tmp_path):
     message = refused("math-train", tmp_path / "out", write(tmp_path / "a.jsonl", rows))
     assert "row 0: column solution: several boxes stand apart, so which is the answer? 1; 3" in message
     assert "row 1: column solution: empty answer: there is no \\boxed{…} or \\fbox{…} in it" in message
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    row, out = {"problem": "Which?", "answer": "3"}, tmp_path / "out"
+    out.mkdir()
+    for source in (write(tmp_path / "out" / "math-500.parquet", [row]), out / "math-500.json"):
+        source.exists() or source.write_text(json.dumps([row]))
+        before = source.read_bytes()
+        with pytest.raises(UserError, match="would be overwritten"):
+            prepare("math-500", out, source)
+        assert source.read_bytes() == before
+    elsewhere = write(tmp_path / "a.jsonl", [row])
+    with pytest.raises(UserError, match=r"math-500\.json would be overwritten, and no record"):
+        prepare("math-500", out, elsewhere)
+    with pytest.raises(UserError, match=r"a\.jsonl must be a folder"):
+        prepare("math-500", elsewhere / "below", elsewhere)
+
+
+def test_commas_that_are_not_quoted_do_not_shift_the_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("problem,answer\nWhat is 1,000+1?,1001\nWhat is 2,001+1?,2002\n")
+    assert "more cells in its rows than in its header" in refused("math-500", tmp_path / "out", tmp_path / "a.csv")
+
+
+def test_a_test_set_that_is_named_is_read_whatever_its_format(tmp_path):
+    rows = [deepmath(f"What is {number} and {number}?") for number in range(10, 20)]
+    source = write(tmp_path / "source.jsonl", rows)
+    tests = write(tmp_path / "tests.csv", rows[:4])
+    file = prepare("deepmath-103k", tmp_path / "out", source, filters=Filters(decontaminate=(tests,)))
+    assert json.loads(file.with_suffix(".json").read_text())["removed"] == {"in tests (text)": 4}
+    message = refused("deepmath-103k", tmp_path / "other", source, decontaminate=(tmp_path,))
+    assert "holds no parquet file" in message
+    (tmp_path / "latin.txt").write_bytes("Wie groß?".encode("latin-1"))
+    assert "is not UTF-8" in refused("deepmath-103k", tmp_path / "other", source, exclude=tmp_path / "latin.txt")
+    assert "it must be a file" in refused("deepmath-103k", tmp_path / "other", source, exclude=tmp_path)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "mine.parquet").write_text("no parquet")
+    assert "mine.parquet: cannot be read" in refused(
+        "deepmath-103k", tmp_path / "other", source, decontaminate=(tmp_path / "broken",)
+    )
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        ([{"problem": "a", "answer": "1", "difficulty": 6}, {"problem": "b", "answer": "2", "difficulty": 3}], None),
+        ([{"problem": "a", "answer": "1", "level": "6"}, {"problem": "b", "answer": "2", "level": "3"}], "level"),
+        (
+            [
+                {
+                    "prompt": [{"role": "user", "content": text}],
+                    "reward_model": {"ground_truth": "1"},
+                    "extra_info": extra,
+                }
+                for text, extra in (("a", {"difficulty": 6}), ("b", {"difficulty": 3}))
+            ],
+            None,
+        ),
+    ],
+)
+def test_difficulty_is_read_beside_plain_and_verls_columns(tmp_path, rows, columns):
+    source = write(tmp_path / "a.jsonl", rows)
+    names = {"difficulty": columns} if columns else None
+    file = prepare("deepmath-103k", tmp_path / "out", source, filters=Filters(min_difficulty=5), columns=names)
+    [kept] = pd.read_parquet(file).to_dict("records")
+    assert kept["prompt"][0]["content"].startswith("a")
+    assert kept["extra_info"]["difficulty"] == 6.0
+
+
+def test_cells_that_were_misread(tmp_path):
+    hard = write(tmp_path / "hard.jsonl", [{"problem": "a", "answer": "1", "difficulty": "hard"}])
+    assert "row 0: column difficulty: 'hard' is no number" in refused("deepmath-103k", tmp_path / "out", hard)
+    solution = write(tmp_path / "gsm8k.jsonl", [{"question": "a", "answer": "So\n#### 1,072\nThat is all."}])
+    assert truths(prepared(tmp_path, solution, "gsm8k")) == ["1072"]
+    narrow = write(
+        tmp_path / "narrow.parquet", pd.DataFrame({"problem": ["a"], "answer": [0.1]}).astype({"answer": "float32"})
+    )
+    assert truths(prepared(tmp_path, narrow)) == ["0.1"]
+    choices = write(tmp_path / "choices.jsonl", [{**GPQA, "Incorrect Answer 2": GPQA["Correct Answer"]}])
+    assert "Incorrect Answer 2: 'right' is empty or another" in refused("gpqa-diamond", tmp_path / "out3", choices)
+    mixed = write(
+        tmp_path / "mixed.jsonl",
+        [
+            {
+                "prompt": [{"role": "user", "content": text}],
+                "reward_model": {"ground_truth": "1"},
+                "extra_info": {"a": value},
+            }
+            for text, value in (("b", 1), ("c", "t"))
+        ],
+    )
+    assert "extra_info has values of several types" in refused("math-500", tmp_path / "out3", mixed)
+    mistyped = write(tmp_path / "mistyped.jsonl", [{"problem": "a", "answer": "1", "Ans": "7"}])
+    with pytest.raises(UserError, match="--columns: 'anser' is none of problem, answer"):
+        prepare("math-500", tmp_path / "out3", mistyped, columns={"anser": "Ans"})
+
+
+def test_a_bad_row_does_not_take_a_good_one_with_it(tmp_path):
+    rows = [{"problem": "a b", "answer": ""}, {"problem": "a b", "answer": "7"}]
+    file = prepare("math-500", tmp_path / "out", write(tmp_path / "a.jsonl", rows), filters=Filters(skip_bad_rows=True))
+    assert truths(pd.read_parquet(file).to_dict("records")) == ["7"]
