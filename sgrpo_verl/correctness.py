@@ -10,10 +10,14 @@ from sgrpo_verl.algorithm.serial_group import opens_answer
 from sgrpo_verl.answers.choices import final_choice, letters_of
 from sgrpo_verl.answers.comparing import equal
 from sgrpo_verl.answers.notation import tidy
-from sgrpo_verl.answers.reading import final_answer, stated_answer, texts_of_json
+from sgrpo_verl.answers.reading import boxes_of, final_answer, stated_answer, texts_of_json
 from sgrpo_verl.settings.config import THINK_END
+from sgrpo_verl.settings.escapes import miswritten, shown
 
-ANSWER_ALONE = "sgrpo_answer_alone"  # key of extra_info: what is scored is an answer, without the thought before it
+# Keys of extra_info: what is scored is an answer, without the thought before it; and the end of that thought, where it
+# is a part of the same sentence as the answer.
+ANSWER_ALONE = "sgrpo_answer_alone"
+BEFORE_ANSWER = "sgrpo_before_answer"
 
 
 def compute_score(
@@ -27,9 +31,9 @@ def compute_score(
     r"""1.0 if the final answer of a response is right, else 0.0; bounded in time, whatever the response is.
 
     The arguments are verl's (``verl/utils/reward_score``). Only what follows the first ``think_end`` counts; a response
-    without one counts whole. If ``think_end`` opens the answer, as ``\boxed{`` does, it is a part of the answer, and a
-    whole response without it has none. An answer alone, which ``extra_info`` says it is, counts whole, whatever tags
-    are in it.
+    without one counts whole. If ``think_end`` is a phrase, such as ``\boxed{``, it is a part of the answer, and a whole
+    response without it has none; what stands right before a box may make it a part of something else (``-\boxed{5}``).
+    An answer alone, which ``extra_info`` says it is, counts whole, whatever tags are in it.
 
     Args:
         data_source: named in errors.
@@ -42,21 +46,25 @@ def compute_score(
 
     Raises:
         ValueError: the ground truth cannot be one (None, NaN, a bool, a text that says nothing, a dict, a letter that
-            is no choice).
+            is no choice), or ``think_end`` came with doubled backslashes.
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
-    choices = choices_of((extra_info or {}).get("choices"))
+    if why := miswritten(think_end):
+        raise ValueError(f"think_end={shown(think_end)} {why}")
+    info = extra_info or {}
+    choices = choices_of(info.get("choices"))
     truths = acceptable_answers(ground_truth, data_source, choices)
-    answer = str(solution_str)
-    alone = (extra_info or {}).get(ANSWER_ALONE, False)
+    answer, before = str(solution_str), ""
+    alone = info.get(ANSWER_ALONE, False)
     if think_end and opens_answer(think_end):
         before, opening, after = answer.partition(think_end)
         answer = opening + after if opening or not alone else before
+        before = info.get(BEFORE_ANSWER, "") + (before if opening else "")
     elif think_end:
         answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]
     if choices:
         return float(final_choice(answer, choices) in truths)
-    found = final_answer(answer)
+    found = final_answer(before + answer if boxes_of(answer) else answer)  # a box may be a part of what is before it
     return float(found is not None and any(equal(found, stated_answer(truth)) for truth in truths))
 
 

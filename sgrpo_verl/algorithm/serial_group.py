@@ -7,6 +7,7 @@ response. docs/method.md has the algorithm.
 
 import hashlib
 import random
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 
 LONGEST_TAIL = 32  # tokens of a prompt that can hold the end of a closed thought
 WORD = "A"  # one token of its own in nearly any vocabulary; without it, a text is encoded alone
+_TAG = re.compile(r"\s*(?:<.*>|\[.*\]|\(.*\)|◁.*▷)\s*", re.DOTALL)
+_ANSWER_TAG = re.compile(r"<(?![/|])[^<>]*(?:ans|final|solution|result|response|output)[^<>]*>\s*$", re.IGNORECASE)
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -43,12 +46,12 @@ class ThoughtFormat:
 
 
 def opens_answer(think_end: str) -> bool:
-    r"""Whether what closes a thought is the beginning of the answer: it opens what the answer closes.
+    r"""Whether what closes a thought is the beginning of the answer, as every phrase is, and a tag is not.
 
-    So do ``\boxed{`` and ``<answer>``. Without them, the answer would be ``18}`` or ``18</answer>``, which is none.
+    Reward functions look for the phrase: without ``\boxed{``, ``####`` or "Final answer:", the answer would be ``18}``
+    or 18, in which they find none. Of tags, only those that open an answer are a part of it, such as ``<answer>``.
     """
-    brackets = any(think_end.count(opening) > think_end.count(closing) for opening, closing in ("{}", "[]", "()"))
-    return brackets or "<answer>" in think_end.rpartition("</answer>")[2]
+    return not _TAG.fullmatch(think_end) or bool(_ANSWER_TAG.search(think_end))
 
 
 def encode(tokenizer: Any, text: str, tag: str) -> list[int]:
@@ -83,13 +86,17 @@ def special_token(tokenizer: Any, tag: str) -> int | None:
     find = getattr(tokenizer, "convert_tokens_to_ids", None)
     token = find(tag) if find and tag else None
     known = isinstance(token, int) and token != getattr(tokenizer, "unk_token_id", None)
-    return token if known and tokenizer.decode([token]).strip() == tag else None
+    special = tag in _special_tokens(tokenizer) or _TAG.fullmatch(tag)  # and no phrase that is a word of the vocabulary
+    return token if known and special and tokenizer.decode([token]).strip() == tag else None
+
+
+def _special_tokens(tokenizer: Any) -> set[str]:
+    return {*getattr(tokenizer, "all_special_tokens", ()), *getattr(tokenizer, "get_added_vocab", dict)()}
 
 
 def in_pieces(tokenizer: Any, tag: str) -> bool:
     """Whether a tokenizer has ``tag`` as a token of its own, and yet it is encoded in pieces."""
-    known = {*getattr(tokenizer, "all_special_tokens", ()), *getattr(tokenizer, "get_added_vocab", dict)()}
-    return tag in known and len(encode(tokenizer, tag, tag)) > 1
+    return tag in _special_tokens(tokenizer) and len(encode(tokenizer, tag, tag)) > 1
 
 
 def eos_ids(tokenizer: Any, generation_config: Any) -> frozenset[int]:
@@ -195,11 +202,13 @@ def _find_in_text(response: list[int], start: int, think_end: str, decode: Decod
 
 
 def closing_of(exit_prompt_ids: Sequence[int], form: ThoughtFormat) -> list[int]:
-    """The tokens of an exit prompt that an early exit's answer begins with; none unless ``think_end`` opens it."""
-    if not opens_answer(form.think_end):
-        return []
-    end, _, _ = _find_end(list(exit_prompt_ids), form)
-    return list(exit_prompt_ids[end:])
+    """The tokens of an exit prompt that an early exit's answer begins with: its words behind ``think_end``.
+
+    They begin with ``think_end`` where it opens the answer. A full response's answer begins in the same way.
+    """
+    end, answer_start, _ = _find_end(list(exit_prompt_ids), form)
+    beginning = list(exit_prompt_ids[end if opens_answer(form.think_end) else answer_start :])
+    return beginning if form.decode(beginning).strip() else []
 
 
 def exit_seed(seed: int, global_step: int, prompt_index: object, prompt_ids: Sequence[int]) -> int:

@@ -10,6 +10,7 @@ from statistics import mean, median
 from typing import Any
 
 from sgrpo_verl.algorithm.serial_group import opens_answer
+from sgrpo_verl.settings.escapes import shown
 
 LAST = 0.75  # of a thought, where its last quarter begins
 ENOUGH = 128  # right responses, before anything is said
@@ -55,5 +56,5 @@ def never_stops(known: Sequence[Known], think_end: str) -> str | None:
         f"in the first {len(known)} right responses the answer was known after {place:.0%} of the thought, but "
         f"{'none' if share == 0 else f'only {share:.1%}'} of the thoughts stopped there. What is never sampled is not "
         "learnt, so thoughts may get hardly any shorter. +sgrpo=taught_stop teaches the stop itself; it is "
-        f"algorithm.sgrpo.train_closing_tag=true with exit_prompt={exit_prompt!r} and exit_sampling=lines"
+        f"algorithm.sgrpo.train_closing_tag=true with exit_prompt={shown(exit_prompt)} and exit_sampling=lines"
     )

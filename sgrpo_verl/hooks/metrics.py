@@ -10,6 +10,7 @@ from typing import Any
 
 from sgrpo_verl.hooks.early_stop import ENOUGH, known_of, never_stops, stopped_early
 from sgrpo_verl.hooks.install import logger
+from sgrpo_verl.settings.escapes import shown
 
 TAG = "sgrpo"  # key of a row's notes in its tag
 ENDINGS, ENDING = 3, 40  # responses whose ends are shown, and the characters of each
@@ -122,26 +123,31 @@ def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
         f"{without:.0%} of the first step's responses have no thought: their groups are the full response alone, and "
         "teach nothing. Either the chat template switches thinking off (see data.apply_chat_template_kwargs, such as "
         f"enable_thinking=false), or the model writes its thoughts otherwise than algorithm.sgrpo.think_start="
-        f"{settings.think_start!r} and think_end={settings.think_end!r} say"
+        f"{shown(settings.think_start)} and think_end={shown(settings.think_end)} say"
     )
 
 
-def never_closed(metrics: dict[str, float], think_end: str, endings: Callable[[], Sequence[str]]) -> str | None:
+def never_closed(metrics: dict[str, float], settings: Any, endings: Callable[[], Sequence[str]]) -> str | None:
     """A warning for a run in which no response closes its thought; None if one does.
 
     Args:
         metrics: of the first step.
-        think_end: as it was read.
+        settings: of the run, with ``think_end`` and ``score``.
         endings: gives the last characters of some full responses.
     """
     if metrics.get("sgrpo/thought_closed") != 0.0:
         return None
+    wrong = (
+        "A full response without it has no answer and counts as wrong, so nothing but early exits is rewarded. "
+        if settings.score == "answer"
+        else ""
+    )
     return (
         f"none of the first step's {metrics['sgrpo/groups']:.0f} full responses closes its thought: "
-        f"algorithm.sgrpo.think_end={think_end!r} is in none of them. A full response without it has no answer and "
-        "counts as wrong, so nothing but early exits is rewarded. Either the model closes its thoughts otherwise, or "
-        "data.max_response_length cuts them off (sgrpo/response_cut). The responses end with "
-        f"{', '.join(repr(one) for one in endings())}"
+        f"algorithm.sgrpo.think_end={shown(settings.think_end)} is in none of them. {wrong}"
+        "Either the model closes its thoughts otherwise, or data.max_response_length cuts them off "
+        "(sgrpo/response_cut). The responses end with "
+        f"{', '.join(map(shown, endings()))}"
     )
 
 
@@ -212,8 +218,8 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     batch, metrics = call.arguments["batch"], call.arguments["metrics"]
     ours = serial_group_metrics(batch.tags)
     if not hasattr(trainer, "_sgrpo_notes"):  # the first step that this process sees
-        think_end, endings = trainer.config.algorithm.sgrpo.think_end, partial(_endings, trainer, batch)
-        for warning in (nothing_to_cut(ours, trainer.config), never_closed(ours, think_end, endings)):
+        settings, endings = trainer.config.algorithm.sgrpo, partial(_endings, trainer, batch)
+        for warning in (nothing_to_cut(ours, trainer.config), never_closed(ours, settings, endings)):
             if warning:
                 logger.warning(warning)
     answer_length = trainer.config.algorithm.sgrpo.answer_length

@@ -10,14 +10,16 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
-from sgrpo_verl.algorithm.serial_group import ThoughtFormat, encode, eos_ids, in_pieces
-from sgrpo_verl.correctness import ANSWER_ALONE
+from sgrpo_verl.algorithm.serial_group import ThoughtFormat, encode, eos_ids, in_pieces, opens_answer
+from sgrpo_verl.answers.neighbours import FORMULA
+from sgrpo_verl.correctness import ANSWER_ALONE, BEFORE_ANSWER
 from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.hooks.metrics import TAG, group_notes, row_notes
 from sgrpo_verl.rollout.agent_loop import SERIAL_GROUP_AGENT, GeneratedRow, SerialGroup, gather_all
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
 from sgrpo_verl.rollout.watch import Report
 from sgrpo_verl.settings.config import SINGLE_TURN_AGENT, SGRPOConfig
+from sgrpo_verl.settings.escapes import shown
 
 # verl's class is a Ray actor already; this is the plain one underneath.
 _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
@@ -104,9 +106,9 @@ class SerialGroupWorker(_StockWorker):
         self._fatal: Exception | None = None  # the first failure after which nothing can be generated or scored
         if in_pieces(self.tokenizer, self.settings.think_end):
             logger.warning(
-                "algorithm.sgrpo.think_end=%r is a token of its own to the tokenizer, which cannot encode it so: in "
+                "algorithm.sgrpo.think_end=%s is a token of its own to the tokenizer, which cannot encode it so: in "
                 "the exit prompt it is %d pieces, unlike in what the model writes",
-                self.settings.think_end,
+                shown(self.settings.think_end),
                 len(self.form.think_end_ids),
             )
         exit_prompt_length = len(encode(self.tokenizer, self.settings.exit_prompt, self.settings.think_end))
@@ -167,7 +169,10 @@ class SerialGroupWorker(_StockWorker):
                 outputs[-1].extra_fields["reward_extra_info"] = {**note, **reward_info}
 
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
-        """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``."""
+        """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``.
+
+        A row without an answer is wrong, whatever the reward function says to an empty text.
+        """
         judged = row.own_answer_ids if self.settings.score == "answer" else row.output.response_ids
         # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
         judged = self.form.without_end(judged) or judged
@@ -181,14 +186,25 @@ class SerialGroupWorker(_StockWorker):
             }
         )
         if self.settings.score == "answer" and isinstance(kwargs.get("extra_info"), dict):
-            kwargs = {**kwargs, "extra_info": {**kwargs["extra_info"], ANSWER_ALONE: True}}
+            said = {ANSWER_ALONE: True, BEFORE_ANSWER: self._before_answer(row)}
+            kwargs = {**kwargs, "extra_info": {**kwargs["extra_info"], **said}}
         await self._compute_score([scored], kwargs=kwargs)
         reward_info = dict(scored.extra_fields.get("reward_extra_info") or {})
         require_judged(reward_info)
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
         row.output.metrics = scored.metrics
         right = is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)
+        if self.settings.score == "answer" and not self.form.without_end(row.answer_ids):
+            return False
         return right and not (row.answer_cut and self.settings.cut_answers == "wrong")
+
+    def _before_answer(self, row: GeneratedRow) -> str:
+        """The end of the thought, which a full response's answer may go on from; an early exit's does not."""
+        if row.exit_position is not None or not opens_answer(self.form.think_end):
+            return ""
+        response_ids = row.output.response_ids
+        start = len(response_ids) - len(row.answer_ids)
+        return self.form.decode(response_ids[max(0, start - FORMULA) : start])[-FORMULA:]
 
     async def _put(self, group: SerialGroup, correct: list[bool], kwargs: dict[str, Any]) -> None:
         """The whole group in one put, keyed ``{uid}_{session}_{row}`` as verl keys several outputs of one session."""

@@ -17,7 +17,7 @@ from sgrpo_verl.algorithm.decay import get_reward_schedule
 from sgrpo_verl.algorithm.steps import STEPS
 from sgrpo_verl.hooks.table import COMPLETED, MANAGER
 from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
-from sgrpo_verl.settings.escapes import miswritten
+from sgrpo_verl.settings.escapes import miswritten, shown
 
 AGENT_LOOP_MANAGER = f"{MANAGER}.SerialGroupManager"
 SINGLE_TURN_AGENT = "single_turn_agent"
@@ -66,7 +66,7 @@ class SGRPOConfig:
                 self.decay_base,
                 "must be a finite number above 1, so that later exits get less (2 in the paper)",
             )
-        if not isinstance(self.think_end, str) or not self.think_end:
+        if not isinstance(self.think_end, str) or not self.think_end.strip():
             raise _error("think_end", self.think_end, f"must be the text that closes a thought, such as {THINK_END!r}")
         if not isinstance(self.think_start, str):
             raise _error(
@@ -76,7 +76,11 @@ class SGRPOConfig:
             if isinstance(text := getattr(self, name), str) and (why := miswritten(text)):
                 raise _error(name, text, why)
         if not isinstance(self.exit_prompt, str) or self.think_end not in self.exit_prompt:
-            raise _error("exit_prompt", self.exit_prompt, f"must contain think_end ({self.think_end!r})")
+            raise _error("exit_prompt", self.exit_prompt, f"must contain think_end ({shown(self.think_end)})")
+        if self.think_start == self.think_end:
+            raise _error(
+                "think_start", self.think_start, "must differ from think_end; empty, if nothing opens a thought"
+            )
         _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even", *STEPS))
         markers = self.step_markers
         if isinstance(markers, str) or not markers or not all(isinstance(one, str) and one for one in markers):
@@ -105,9 +109,9 @@ class SGRPOConfig:
             raise _error(
                 "train_closing_tag",
                 True,
-                f"with an exit_prompt that has words before the tag ({words!r}): the policy would learn to end its "
-                f"thought after these words, which it does not write by itself; let exit_prompt begin with "
-                f"{self.think_end!r}",
+                f"with an exit_prompt that has words before the tag ({shown(words)}): the policy would learn to end "
+                f"its thought after these words, which it does not write by itself; let exit_prompt begin with "
+                f"{shown(self.think_end)}",
             )
 
     @classmethod
@@ -256,6 +260,11 @@ def doubtful(config: DictConfig) -> list[str]:
             "reach their limit there is algorithm.sgrpo.cut_answers=wrong"
         )
     settings = config.algorithm.get("sgrpo") or {}
+    if settings.get("score") == "response" and not settings.get("think_start"):
+        doubts.append(
+            "algorithm.sgrpo.score=response with think_start='': the reward function sees the thought, too, so an "
+            "early exit can be right by what its thought says. score=answer gives it the answer, from think_end on"
+        )
     for name in ("closing_tag_weight", "closing_tag_floor"):
         unused = settings.get(name) in (None, getattr(SGRPOConfig, name))
         if not settings.get("train_closing_tag") and not unused:
@@ -328,7 +337,7 @@ def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
 
 
 def _error(name: str, value: Any, what: str) -> ValueError:
-    return ValueError(f"algorithm.sgrpo.{name}={value!r} {what}")
+    return ValueError(f"algorithm.sgrpo.{name}={shown(value) if isinstance(value, str) else repr(value)} {what}")
 
 
 def _is_number(value: Any) -> bool:

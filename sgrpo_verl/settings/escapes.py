@@ -8,11 +8,30 @@ _LINE_BREAK = re.compile(r"\\n(?!(?:eq?|u|abla|ot(?:in)?|ewline)(?![A-Za-z]))") 
 _DOUBLED = re.compile(r"\\\\(?:[A-Za-z]+|[(){}\]]|\[(?!-?[\d.]))")
 
 
+# What $'…' in bash and double quotes in YAML make of \b, \f, \t, …, where two backslashes were meant. A tab may stand
+# before anything but a letter.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]|[\t\r](?=[A-Za-z])")
+_WRITTEN = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\x1b": "\\e"}
+
+
+def shown(text: str) -> str:
+    """A phrase in a message, in quotes: as it was read, but for what cannot be seen. ``repr`` doubles backslashes."""
+    marked = re.sub(r"[\x00-\x1f]", lambda one: repr(one[0])[1:-1], text)
+    return f"'{marked}'"
+
+
 def miswritten(text: str) -> str | None:
     r"""What is wrong with a phrase that a model should write, as the end of a sentence; None if nothing is.
 
-    Found are ``\n``, written as two characters, and ``\\boxed``, where LaTeX has one backslash.
+    Found are ``\n``, written as two characters; ``\\boxed``, where LaTeX has one backslash; and a backspace before
+    ``oxed``, which a single backslash becomes where two are needed.
     """
+    if control := _CONTROL.search(text):
+        said = _WRITTEN.get(control[0], repr(control[0])[1:-1])
+        return (
+            f"holds a control character, {said}, where a backslash is meant: between YAML's double quotes and in "
+            "bash's $'…', write two backslashes for one; between single quotes, one"
+        )
     if doubled := _DOUBLED.search(text):
         said = doubled[0]
         return (

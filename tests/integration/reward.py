@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from recipes.bench.model import compute_score as half_are_right
-from sgrpo_verl.correctness import ANSWER_ALONE
+from sgrpo_verl.correctness import ANSWER_ALONE, BEFORE_ANSWER
 from sgrpo_verl.correctness import compute_score as math_verify_score
 
 HALF = "half of all answers are right"
@@ -34,8 +34,9 @@ def compute_score(data_source, solution_str, ground_truth, extra_info=None):
         return RETURNS[ground_truth]
     judge = half_are_right if ground_truth == HALF else math_verify_score
     score = judge(data_source, solution_str, ground_truth)
-    alone = bool((extra_info or {}).get(ANSWER_ALONE))
-    return {"score": 10 * score - 5, "acc": bool(score), "seen": solution_str, "alone": alone}
+    info = extra_info or {}
+    told = {"alone": bool(info.get(ANSWER_ALONE)), "before": info.get(BEFORE_ANSWER, "")}
+    return {"score": 10 * score - 5, "acc": bool(score), "seen": solution_str, **told}
 
 
 async def compute_score_later(data_source, solution_str, ground_truth, extra_info=None):

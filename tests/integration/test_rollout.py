@@ -110,7 +110,7 @@ def test_a_row_whose_answer_a_phrase_opens_is_scored_from_the_phrase_on(rollout,
     phrase = {"think_start": "", "think_end": box, "exit_prompt": exit_prompt}
     before = ray.get(worker.__ray_call__.remote(_override, phrase))
     try:
-        groups = rollout.groups(PROBLEMS)
+        groups = rollout.groups(PROBLEMS, ground_truths=[HALF] * 6)
     finally:
         ray.get(worker.__ray_call__.remote(_override, before))
     judged = 0
@@ -121,6 +121,11 @@ def test_a_row_whose_answer_a_phrase_opens_is_scored_from_the_phrase_on(rollout,
             thought, opened, answer = text.partition(box)
             assert bool(opened) == (notes["closed"] or notes["exit_position"] is not None)
             assert info["seen"] == f"{opened}{answer}"
+            is_full = notes["exit_position"] is None
+            assert notes["correct"] == (info["acc"] and (bool(opened) or not is_full)), "without an answer it is wrong"
+            kept = tokenizer.decode(row["responses"]).partition(box)[0] if is_full else ""
+            assert kept.endswith(info["before"])
+            assert bool(info["before"]) == bool(kept)
             if notes["exit_position"] is not None:
                 assert f"{thought}{box}".endswith(exit_prompt)
                 inserted = tokenizer.encode(exit_prompt, add_special_tokens=False)

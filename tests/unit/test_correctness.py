@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sgrpo_verl.correctness import ANSWER_ALONE, compute_score, final_answer, final_choice
+from sgrpo_verl.correctness import ANSWER_ALONE, BEFORE_ANSWER, compute_score, final_answer, final_choice
 from tests.conftest import benchmark_file
 
 
@@ -307,6 +307,48 @@ def test_a_closing_phrase_that_opens_the_answer_is_a_part_of_it():
     assert compute_score("", "\\boxed{6}, no: \\boxed{5}", "5", **box) == 1.0
     assert compute_score("", "The answer is 5.", "5", **box) == 0.0
     assert compute_score("", "5", "5", {ANSWER_ALONE: True}, think_end="<answer>") == 1.0, "where a prompt ends in it"
+
+
+@pytest.mark.parametrize("phrase", ["Final answer:", "**Answer:**", "####", "Therefore", "最终答案：", "Answer: $"])
+def test_a_closing_phrase_without_brackets_is_a_part_of_the_answer_too(phrase):
+    closing = "$" if phrase.endswith("$") else ""
+    assert compute_score("", f"It is 6. {phrase} 5{closing}", "5", think_end=phrase) == 1.0
+    assert compute_score("", f"{phrase} 5{closing}", "5", {ANSWER_ALONE: True}, think_end=phrase) == 1.0
+    assert compute_score("", "It is 5.", "5", think_end=phrase) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("response", "part"),
+    [
+        ("So x = -\\boxed{6}", True),
+        ("\\frac{\\boxed{6}}{4}", True),
+        ("\\sqrt{\\boxed{6}}", True),
+        ("10^{\\boxed{6}}", True),
+        ("the answer is not $\\boxed{6}$", True),
+        ("4 or \\boxed{6}", True),
+        ("So $x = \\boxed{6}$.", False),
+        ("That is \\(\\boxed{6}\\).", False),
+    ],
+)
+def test_what_stands_before_a_box_counts_although_the_box_closes_the_thought(response, part):
+    """In a whole response, and in an answer that comes with the end of its thought."""
+    assert compute_score("", response, "6") == float(not part)
+    assert compute_score("", response, "6", think_end="\\boxed{") == float(not part)
+    thought, phrase, rest = response.partition("\\boxed{")
+    told = {ANSWER_ALONE: True, BEFORE_ANSWER: thought}
+    assert compute_score("", phrase + rest, "6", told, think_end="\\boxed{") == float(not part)
+
+
+def test_what_stands_before_the_answer_is_no_answer():
+    told = {ANSWER_ALONE: True, BEFORE_ANSWER: "The answer is 6. \\fbox{6} "}
+    for answer in ("\\boxed{}", "\\boxed{7}", "\\boxed{", ""):
+        assert compute_score("", answer, "6", told, think_end="\\boxed{") == 0.0
+
+
+@pytest.mark.parametrize("think_end", ["\\\\boxed{", "\boxed{"])
+def test_a_closing_phrase_that_came_otherwise_is_an_error(think_end):
+    with pytest.raises(ValueError, match=r"^think_end='\\(\\|x08).* holds "):
+        compute_score("", "\\boxed{6}", "6", think_end=think_end)
 
 
 @pytest.mark.parametrize("truth", ['["3", "4"]', '["4","3"]', ' ["3","4"]'])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.settings import Settings
-from sgrpo_verl.settings.escapes import miswritten
+from sgrpo_verl.settings.escapes import miswritten, shown
 
 PHRASES = [
     "\\boxed{",
@@ -46,6 +46,30 @@ def test_doubled_backslashes_are_named_with_what_would_be_right(text):
 @pytest.mark.parametrize("text", ["\\n</think>", "Stop.\\n\\n", "\\nThus", "\\nothing"])
 def test_a_line_break_in_two_characters_is_named(text):
     assert "a backslash and an n where a line break is meant" in miswritten(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("\boxed{", "b"),
+        ("\n\n\boxed{", "b"),
+        ("\text{Answer: ", "t"),
+        ("\frac{", "f"),
+        ("\right", "r"),
+        ("\vec", "v"),
+        ("\arg", "a"),
+    ],
+)
+def test_a_control_character_that_a_single_backslash_became_is_named(text, meant):
+    """As $'…' in bash and double quotes in YAML have it."""
+    why = miswritten(text)
+    assert f"holds a control character, \\{meant}, where a backslash is meant" in why
+    assert "write two backslashes for one" in why
+
+
+def test_a_phrase_is_shown_as_it_was_read():
+    assert shown("\n\\boxed{") == "'\\n\\boxed{'"
+    assert shown("\boxed{") == "'\\x08oxed{'"
 
 
 @given(st.text(alphabet="ab{}()[]\n .$<>/", max_size=30))

@@ -1,5 +1,7 @@
 """``sgrpo/*`` metrics from the tags of a batch."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,13 +160,17 @@ def test_the_dumps_columns_follow_its_order():
 
 def test_a_closing_phrase_that_never_comes_is_told_with_what_comes_instead():
     metrics = {"sgrpo/groups": 16.0, "sgrpo/thought_closed": 0.0}
-    warning = never_closed(metrics, "Final answer:", lambda: ["so the answer is 18.", "\\boxed{18}\n"])
+    settings = SimpleNamespace(think_end="Final \\answer:", score="answer")
+    warning = never_closed(metrics, settings, lambda: ["so the answer is 18.", "\\boxed{18}\n"])
     assert "none of the first step's 16 full responses closes its thought" in warning
-    assert "algorithm.sgrpo.think_end='Final answer:' is in none of them" in warning
-    assert warning.endswith("The responses end with 'so the answer is 18.', '\\\\boxed{18}\\n'")
+    assert "algorithm.sgrpo.think_end='Final \\answer:' is in none of them" in warning, "one backslash, as it was read"
+    assert warning.endswith("The responses end with 'so the answer is 18.', '\\boxed{18}\\n'")
+    assert "counts as wrong" in warning
+    settings.score = "response"
+    assert "counts as wrong" not in never_closed(metrics, settings, list), "it may be right by its text"
 
     def unread():
         raise AssertionError("responses are read for a warning alone")
 
-    assert never_closed({**metrics, "sgrpo/thought_closed": 0.06}, "Final answer:", unread) is None
-    assert never_closed({}, "Final answer:", unread) is None, "a step without serial groups"
+    assert never_closed({**metrics, "sgrpo/thought_closed": 0.06}, settings, unread) is None
+    assert never_closed({}, settings, unread) is None, "a step without serial groups"

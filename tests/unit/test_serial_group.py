@@ -1,6 +1,7 @@
 """Exit positions and rows: the cases of docs/cases.md and what must be true of each, in pure Python."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -354,20 +355,29 @@ class TestAnAnswerThatTheClosingPhraseOpens:
             whole = compute_score("", f"{thought}\n{BOX}{answer}", "18")
             assert whole == float("}" in answer and "1" not in answer), "the case that this is about"
 
+    @given(st.lists(st.integers(0, 100), max_size=30), st.sampled_from(["\n</think>\n\n", "</think>Final answer: "]))
+    def test_words_behind_a_tag_begin_an_exits_answer_and_white_space_does_not(self, cuts, closing):
+        ids, form = self.tokens(f"{closing}{BOX}", cuts)
+        form = replace(form, think_end="</think>")
+        words = closing.partition("</think>")[2].lstrip() + BOX  # white space may share a token with the tag
+        assert form.decode(closing_of(ids, form)).endswith(words)
+        ids, form = self.tokens("Stop.\n</think>\n\n", cuts)
+        assert closing_of(ids, replace(form, think_end="</think>")) == []
+
     def test_what_opens_an_answer(self):
-        assert all(map(opens_answer, (BOX, "\\(\\boxed{", "Answer: [", "(", "</think>\n<answer>", "<answer>")))
+        phrases = (BOX, "\\(\\boxed{", "Answer: [", "(", "Final answer:", "**Answer:**", "####", "Answer: $", "答案是")
+        assert all(map(opens_answer, (*phrases, "</think>\n<answer>", "<answer>", "<final>", "\\begin{answer}")))
         tags = (
             "</think>",
             "[/THINK]",
             "<|end_of_thought|>",
             "◁/think▷",
-            "Final answer:",
-            "\\boxed{}",
+            "<|channel|>final<|message|>",
             "<answer></answer>",
         )
         assert not any(map(opens_answer, tags))
         form = ThoughtFormat("", "</think>", [], CLOSE, frozenset([EOS]), decode)
-        assert closing_of([20, *CLOSE, 5], form) == []
+        assert closing_of([20, *CLOSE, 21], form) == [21], "what the exit prompt says of the answer"
 
 
 class TestRows:
