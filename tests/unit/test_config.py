@@ -189,6 +189,9 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         (["+algorithm.sgrpo.think_end='</t>'"], r"exit_prompt=.* must contain think_end \('</t>'\)"),
         (["+algorithm.sgrpo.think_start=3"], r"think_start=3 must be the text that opens a thought"),
         (["+algorithm.sgrpo.think_end=''"], r"think_end='' must be the text that closes a thought"),
+        (["+algorithm.sgrpo.think_end=' '"], r"think_end=' ' must be the text that closes a thought"),
+        (["+algorithm.sgrpo.think_start='</think>'"], r"think_start='</think>' must differ from think_end"),
+        (["+algorithm.sgrpo.think_end='\boxed{'"], r"think_end='\\x08oxed\{' holds a control character, \\b, where"),
         (["+algorithm.sgrpo.answer_length=512"], r"answer_length=512 leaves no room .*max_response_length=512"),
         (["+algorithm.sgrpo.answer_length=0"], r"answer_length=0 must be"),
         (
@@ -293,6 +296,12 @@ def test_what_has_no_effect_is_told(compose_config):
     (doubt,) = doubtful(compose_config(SGRPO, "+algorithm.sgrpo.closing_tag_weight=4"))
     assert "algorithm.sgrpo.closing_tag_weight=4 has no effect" in doubt
     assert doubtful(compose_config("+sgrpo=taught_stop")) == []
+
+
+def test_a_reward_function_that_sees_a_thought_without_tags_is_told(compose_config):
+    (doubt,) = doubtful(compose_config(SGRPO, "+thought=boxed", "+algorithm.sgrpo.score=response"))
+    assert "an early exit can be right by what its thought says" in doubt
+    assert doubtful(compose_config(SGRPO, "+thought=boxed")) == []
 
 
 def test_a_loss_that_depends_on_what_shares_a_micro_batch_is_told(compose_config):

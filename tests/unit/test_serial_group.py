@@ -25,6 +25,7 @@ from sgrpo_verl.algorithm.serial_group import (
     full_row,
     in_pieces,
     opens_answer,
+    special_token,
 )
 from sgrpo_verl.answers.reading import final_answer
 from sgrpo_verl.correctness import ANSWER_ALONE, compute_score
@@ -247,6 +248,12 @@ class TestWhiteSpaceAtTheEnd:
         ids = encode(tokenizer, text, "</think>")
         assert tokenizer.decode(ids) == text
         assert tokenizer.encode(text + answer, add_special_tokens=False)[: len(ids)] == ids
+
+    def test_a_phrase_that_is_a_word_of_the_vocabulary_merges_as_in_what_the_model_writes(self):
+        tokenizer = self.tokenizer(GPT_2)
+        assert tokenizer.convert_tokens_to_ids("#") is not None, "the case that this is about"
+        assert encode(tokenizer, "\n\n#", "#") == tokenizer.encode("\n\n#", add_special_tokens=False)
+        assert special_token(tokenizer, "#") is None
 
     def test_alone_they_are_others(self):
         """The case that this is about."""
