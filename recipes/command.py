@@ -1,7 +1,8 @@
-"""How a recipe's command ends: what the user did wrong is one sentence, and Ctrl-C says that it can be continued."""
+"""What recipes' commands have in common: how options are read, and that a wrong one ends them with one sentence."""
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -20,3 +21,33 @@ def run(main: Callable[..., None]) -> None:
     except KeyboardInterrupt:
         console.print("stopped; start it again to continue")
         sys.exit(130)
+
+
+def listed(text: str) -> list[str]:
+    """What stands between an option's commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """The whole numbers between an option's commas, each once.
+
+    Raises:
+        UserError: something else is there.
+    """
+    parts = listed(text)
+    if not all(part.isdecimal() for part in parts):
+        raise UserError(f"{option} {text!r}: must be whole numbers with commas between them, such as 0,1,2")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def made(out: Path) -> Path:
+    """The folder ``--out``, made unless it is there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: no folder can be made there ({error.strerror}); give another") from error
+    return out.resolve()

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 from recipes.ablation.variants import Variant
+from recipes.command import listed, numbers
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.workbench.evaluate import evaluate
@@ -27,9 +28,14 @@ def chosen(names: str, known: Mapping[str, Variant]) -> list[Variant]:
     Raises:
         UserError: one is unknown.
     """
-    if unknown := [name for name in names.split(",") if name not in known]:
+    if unknown := [name for name in listed(names) if name not in known]:
         raise UserError(f"--variants {names}: {unknown[0]!r} is none of {', '.join(known)}")
-    return [known[name] for name in names.split(",")]
+    return [known[name] for name in listed(names)]
+
+
+def seeds(text: str) -> list[int]:
+    """The seeds that ``--seeds`` names."""
+    return numbers("--seeds", text)
 
 
 def data_type(out: Path) -> str:

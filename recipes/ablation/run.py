@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from recipes import command
+from recipes import command, kept
 from recipes.ablation import report
 from recipes.ablation.budgets import budgets_and_truncation
 from recipes.ablation.variants import NUM_STEPS, PUBLISHED, QUESTIONS, ROWS, SEEDS, UNTRAINED, Variant
@@ -43,12 +43,12 @@ def main(
     seeds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(map(str, SEEDS)),
 ) -> None:
     """Every variant of every task on every seed, one run after another; then the tables and plots."""
-    out = out.resolve()
-    names = tasks.split(",")
+    names, numbers = command.listed(tasks), kept.seeds(seeds)
     if unknown := [name for name in names if name not in TASKS]:
         raise UserError(f"--tasks {tasks}: {unknown[0]!r} is none of {', '.join(TASKS)}")
     variants = (*ROWS, *(QUESTIONS if questions else ()))
-    wanted = [(task, variant, int(seed)) for seed in seeds.split(",") for task in names for variant in variants]
+    out = command.made(out)
+    wanted = [(task, variant, seed) for seed in numbers for task in names for variant in variants]
     train_all(out, reasoners.resolve(), wanted)
     for task in names:
         budgets_and_truncation(out / task, out / task / "reasoner", CAPS, evaluate, console)

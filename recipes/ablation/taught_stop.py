@@ -12,11 +12,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from recipes import command
+from recipes import command, kept
 from recipes.ablation import report
 from recipes.ablation.run import train_all
 from recipes.ablation.variants import SEEDS, STOPS, Variant
-from sgrpo_verl.errors import UserError
 from sgrpo_verl.workbench.tasks import TASKS
 
 VARIANTS = ",".join(variant.name for variant in STOPS)
@@ -37,12 +36,10 @@ def main(
 ) -> None:
     """Every variant on every seed, one run after another; then the tables and plots."""
     named = {variant.name: variant for variant in STOPS}
-    if unknown := [name for name in variants.split(",") if name not in named]:
-        raise UserError(f"--variants {variants}: {unknown[0]!r} is none of {', '.join(named)}")
+    chosen, numbers = kept.chosen(variants, named), kept.seeds(seeds)
     task = STOPS_BY_ITSELF if published else NEVER_STOPS
-    chosen = [named[name] for name in variants.split(",")]
-    out = out.resolve()
-    train_all(out, reasoners.resolve(), [(task, one, int(seed)) for seed in seeds.split(",") for one in chosen])
+    out = command.made(out)
+    train_all(out, reasoners.resolve(), [(task, one, seed) for seed in numbers for one in chosen])
     write(out / task, task)
 
 

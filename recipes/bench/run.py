@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from recipes import command
 from recipes.bench import report
 from recipes.bench.agree import agreement
 from recipes.bench.model import BYPASS, S_GRPO, write_model
@@ -66,10 +67,9 @@ def main(
     max_response: Annotated[int, typer.Option(help="Maximum tokens of a response in main_ppo.")] = 1024,
 ) -> None:
     """Measure everything that is not there yet, then write ``results.json``, ``performance.md`` and plots."""
-    out = out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    lengths = command.numbers("--thoughts", thoughts)
+    out = command.made(out)
     model = write_model(out / "model")
-    lengths = [int(thought) for thought in thoughts.split(",")]
 
     def updates() -> list[dict[str, Any]]:
         return [
@@ -182,4 +182,4 @@ def _steps(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(main)

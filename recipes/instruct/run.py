@@ -40,7 +40,7 @@ def main(
     seeds: Annotated[
         str, typer.Option(help="Seeds of the order of the prompts and the samples, comma-separated.")
     ] = "0",
-    num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = NUM_STEPS,
+    num_steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = NUM_STEPS,
     only: Annotated[
         Part | None, typer.Option(help="train: choose problems and train; evaluate: what is trained already.")
     ] = None,
@@ -53,11 +53,10 @@ def main(
     ] = None,
 ) -> None:
     """Train and evaluate what is not there yet; then the table, the plots and an example."""
-    variants = kept.chosen(names, VARIANTS)
-    out = out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    variants, numbers = kept.chosen(names, VARIANTS), kept.seeds(seeds)
+    out = command.made(out)
     model = str(Path(model).resolve()) if Path(model).is_dir() else model
-    runs = [(variant, int(seed)) for seed in seeds.split(",") for variant in variants]
+    runs = [(variant, seed) for seed in numbers for variant in variants]
     write_data(out / "data", train, test)
     if only is not Part.train:
         evaluate_untrained(model, out)

@@ -37,7 +37,7 @@ def main(
     seeds: Annotated[
         str, typer.Option(help="Seeds of the order of the prompts and the samples, comma-separated.")
     ] = "0",
-    num_steps: Annotated[int, typer.Option("--steps", help="Training steps.")] = NUM_STEPS,
+    num_steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = NUM_STEPS,
     benchmarks: Annotated[
         str, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of gsm8k_test.jsonl, if there is one.")
     ] = "",
@@ -47,15 +47,14 @@ def main(
     ] = False,
 ) -> None:
     """Teach, train and evaluate what is not there yet; then the table, the plots and an example."""
-    chosen = kept.chosen(names, variants())
-    out = out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    chosen, numbers = kept.chosen(names, variants()), kept.seeds(seeds)
+    out = command.made(out)
     started = time.monotonic()
     stories, out = out, out / "never_stops" if never_stops else out
     tests = write_data(out / "data", benchmarks)
     taught = _taught(stories, out, never_stops)
     _evaluate(taught, out, out / UNTRAINED, tests)
-    runs = [(variant, int(seed)) for seed in seeds.split(",") for variant in chosen]
+    runs = [(variant, seed) for seed in numbers for variant in chosen]
     for number, (variant, seed) in enumerate(runs, start=1):
         folder = out / variant.name / f"seed{seed}"
         console.rule(f"{variant.title}, seed {seed} ({number} of {len(runs)})")

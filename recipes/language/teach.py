@@ -142,7 +142,7 @@ def main(
     out: Annotated[Path, typer.Argument(help="Folder for the taught model; must not exist yet.")],
     seed: Annotated[int, typer.Option(help="Of the lessons.")] = 0,
     steps: Annotated[
-        int, typer.Option(help=f"Optimizer steps; 0: {STEPS}, of practice {PRACTICE_STEPS}.", show_default=False)
+        int, typer.Option(min=0, help=f"Optimizer steps; 0: {STEPS}, of practice {PRACTICE_STEPS}.", show_default=False)
     ] = 0,
     practice: Annotated[bool, typer.Option(help="Practise sums on a model that was taught before.")] = False,
     bfloat16: Annotated[bool, typer.Option(help="Multiply in bfloat16 instead of float32.")] = False,
