@@ -6,10 +6,12 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from recipes import kept
 from recipes.ablation.report import KINDS, plot_curves
 from recipes.ablation.variants import UNTRAINED, Variant
 from recipes.language.picture import Change, Record, draw, write_records
@@ -26,15 +28,14 @@ def write(out: Path, variants: Collection[Variant], tests: Sequence[str], consol
         variants: whose runs are looked for.
         tests: names of the test sets; picture and records are of the first.
         console: where the tables are printed.
+
+    Raises:
+        UserError: a run has other problems than the untrained model's; nothing is written then.
     """
     records = []
-    for kind in KINDS:
-        lines = {
-            title: [read_run(run / kind, f"{run.relative_to(out)}", console)[0] for run in group]
-            for title, group in runs_of(out, variants, kind).items()
-        }
+    for kind, lines in {kind: _lines(out, variants, kind, tests, console) for kind in KINDS}.items():
         means = [_mean(title, group) for title, group in lines.items()]
-        evaluated = [test for test in tests if test in means[0].scores]
+        evaluated = list(means[0].scores)
         parts = []
         for test in evaluated:
             result = compare.table(means, [test])
@@ -55,9 +56,35 @@ def write(out: Path, variants: Collection[Variant], tests: Sequence[str], consol
 def runs_of(out: Path, variants: Collection[Variant], kind: str) -> dict[str, list[Path]]:
     """Each variant's runs, one for each seed, that were evaluated with this decoding, by title; untrained first."""
     folders = {UNTRAINED: UNTRAINED, **{variant.title: f"{variant.name}/seed*" for variant in variants}}
-    last = f"{kind}/summary.json"  # written when the evaluation has ended
-    found = {title: sorted(file.parents[1] for file in out.glob(f"{run}/{last}")) for title, run in folders.items()}
+    found = {
+        title: sorted(run for run in out.glob(pattern) if kept.finished(run / kind))
+        for title, pattern in folders.items()
+    }
     return {title: group for title, group in found.items() if group}
+
+
+def _lines(
+    out: Path, variants: Collection[Variant], kind: str, tests: Sequence[str], console: Console
+) -> dict[str, list[Line]]:
+    """Each variant's runs, by title, on those test sets that the untrained model was evaluated on."""
+    lines = {
+        title: [read_run(run / kind, f"{run.relative_to(out)}", console)[0] for run in group]
+        for title, group in runs_of(out, variants, kind).items()
+    }
+    untrained = next(iter(lines.values()))[0]
+    evaluated = [test for test in tests if test in untrained.scores]
+    lines = {title: [_restricted(line, evaluated) for line in group] for title, group in lines.items()}
+    compare._same_problems([line for group in lines.values() for line in group])
+    return lines
+
+
+def _restricted(line: Line, tests: Sequence[str]) -> Line:
+    """To these test sets, as far as the run has them."""
+
+    def of_tests(values: dict[str, Any]) -> dict[str, Any]:
+        return {test: values[test] for test in tests if test in values}
+
+    return replace(line, problems=of_tests(line.problems), scores=of_tests(line.scores), tokens=of_tests(line.tokens))
 
 
 def _mean(title: str, group: Sequence[Line]) -> Line:

@@ -13,6 +13,7 @@ from rich.console import Console
 from recipes.ablation.variants import Variant
 from recipes.command import listed, numbers
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.eval.folder import unfinished
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.workbench.evaluate import evaluate
 from sgrpo_verl.workbench.train import train
@@ -61,9 +62,14 @@ def _product_seconds(dtype: torch.dtype) -> float:
     return min(seconds)
 
 
+def finished(run: Path) -> bool:
+    """Whether an evaluation has ended: ``sgrpo score`` summarizes one that has not, too."""
+    return (run / "summary.json").exists() and not unfinished(run)
+
+
 def evaluated(model: Path | str, data: Path, run: Path, console: Console, *options: str) -> None:
     """``sgrpo eval``; a finished run is left as it is, an interrupted one is resumed. Its log lies beside ``run``."""
-    if (run / "summary.json").exists():
+    if finished(run):
         return
     console.print(f"[bold]evaluating[/] {run.parent.name}/{run.name} (log: {run}.log)")
     # Bound by vLLM, the threads would leave one core to a second process, which there is not.

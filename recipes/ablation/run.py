@@ -91,7 +91,7 @@ def _untrained(folder: Path, task: str, reasoners: Path) -> None:
 def _evaluate(model: Path, data: Path, run: Path) -> None:
     """Greedy, and four samples at temperature 1, on the test problems; what is there is not done again."""
     for name, options in (("greedy", ()), ("sampled", SAMPLED)):
-        if not (run / name / "summary.json").exists():
+        if not kept.finished(run / name):
             evaluate(model, data, run / name, *options)
 
 

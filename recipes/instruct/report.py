@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from recipes import before_after
+from recipes import before_after, kept
 from recipes.ablation.report import KINDS
 from recipes.ablation.variants import UNTRAINED
 from recipes.instruct.data import TEST
@@ -38,7 +38,7 @@ def write(out: Path, console: Console) -> None:
         writer.writerows(rows)
     _write_table(_closed_table(rows), out / "closed.md", console)
     _write_table(_savings_table(out, rows), out / "savings.md", console)
-    trained = [out / name / "seed0" for name in VARIANTS if (out / name / "seed0" / "greedy" / "summary.json").exists()]
+    trained = [out / name / "seed0" for name in VARIANTS if kept.finished(out / name / "seed0" / "greedy")]
     if trained:
         text = examples(out, trained[0])
         (out / "examples.txt").write_text(text)

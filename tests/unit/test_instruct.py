@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from recipes import kept
+from recipes import before_after, kept
+from recipes.ablation import run as ablation
 from recipes.instruct import data, report
+from recipes.instruct.variants import VARIANTS
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.score import score
 
@@ -20,11 +22,11 @@ def boxed(number):
     return f"\\boxed{{{number}}}"
 
 
-def write_run(run, answer_of, tokens, exits=()):
+def write_run(run, answer_of, tokens, exits=(), problems=PROBLEMS):
     """A run of one sample a problem; ``exits``: of each thought, the answers at its quarters."""
     run.mkdir(parents=True)
     lines = []
-    for index in range(PROBLEMS):
+    for index in range(problems):
         common = {"benchmark": "gsm8k", "index": index, "sample": 0, "cap": None, "data_source": "gsm8k"}
         common |= {"ground_truth": str(index), "choices": "", "inserted_tokens": 0, "trial_tokens": 0, "cut": False}
         for number, answer in enumerate(exits, start=1):
@@ -33,7 +35,7 @@ def write_run(run, answer_of, tokens, exits=()):
         lines.append(
             completion(common, answer_of(index), tokens, exit_index=None, of_thought=tokens if exits else None)
         )
-    settings = {"settings": {"think_end": "\\boxed{"}, "completions": {"gsm8k": PROBLEMS}}
+    settings = {"settings": {"think_end": "\\boxed{"}, "completions": {"gsm8k": problems}}
     (run / "run.json").write_text(json.dumps(settings))
     (run / "completions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     score(run, QUIET)
@@ -81,6 +83,37 @@ def test_the_tables_say_what_closes_what_could_be_saved_and_what_was(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} >= {"before_after.csv", "before_after.png", "sampled.csv"}
 
 
+def test_runs_of_other_problems_are_no_table(tmp_path):
+    """Of the first seed alone there would be one; of the second's, averaged with it, an IndexError."""
+    for kind in ("greedy", "sampled"):
+        write_run(tmp_path / "untrained" / kind, half_right, 200)
+        write_run(tmp_path / "sgrpo" / "seed0" / kind, boxed, 100)
+    write_run(tmp_path / "sgrpo" / "seed1" / "sampled", boxed, 140, problems=PROBLEMS - 1)
+    with pytest.raises(UserError, match=r"^sgrpo/seed1 has other problems \({'gsm8k': 39}\) than untrained"):
+        before_after.write(tmp_path, VARIANTS.values(), ["gsm8k"], QUIET)
+    assert {path.name for path in tmp_path.iterdir()} == {"untrained", "sgrpo"}, "nothing was written"
+
+
+def test_an_evaluation_that_was_scored_before_its_end_goes_on_and_is_in_no_table(tmp_path, monkeypatch):
+    whole, half = (tmp_path / "sgrpo" / seed / "greedy" for seed in ("seed0", "seed1"))
+    for run in (whole, half):
+        write_run(run, boxed, 100)
+    lines = (half / "completions.jsonl").read_text().splitlines(keepends=True)
+    (half / "completions.jsonl").write_text("".join(lines[:-1]))
+    score(half, QUIET)
+    assert (half / "summary.json").exists()
+    assert before_after.runs_of(tmp_path, VARIANTS.values(), "greedy") == {"S-GRPO": [whole.parent]}
+    gone_on = []
+    for module in (kept, ablation):
+        monkeypatch.setattr(module, "evaluate", lambda model, data, run, *options, **more: gone_on.append(run))
+    for run in (whole, half):
+        kept.evaluated("model", tmp_path, run, QUIET)
+    assert gone_on == [half]
+    half.rename(half.with_name("sampled"))
+    ablation._evaluate("model", tmp_path, half.parent)
+    assert gone_on == [half, half, half.with_name("sampled")]
+
+
 def test_only_problems_that_the_model_gets_right_are_trained_on(tmp_path):
     folder, choice = tmp_path / "data", tmp_path / "choice"
     folder.mkdir()
@@ -100,8 +133,6 @@ def test_only_problems_that_the_model_gets_right_are_trained_on(tmp_path):
 
 
 def test_an_unknown_variant_is_named():
-    from recipes.instruct.variants import VARIANTS
-
     assert [one.name for one in kept.chosen("grpo,sgrpo", VARIANTS)] == ["grpo", "sgrpo"]
     with pytest.raises(UserError, match=r"--variants sgrpo,gpro: 'gpro' is none of sgrpo, grpo, length_penalty"):
         kept.chosen("sgrpo,gpro", VARIANTS)
