@@ -22,8 +22,11 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from recipes import command
 from sgrpo_verl.answers.notation import balanced
 from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.data.local import read_file
+from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import write_whole
 
 HARD = ("hard_first", "hard_whole")
@@ -88,13 +91,28 @@ def near_misses(answer: str) -> Iterator[tuple[str, str]]:
 def pairs(folder: Path) -> Iterator[Pair]:
     rng = random.Random(0)
     for benchmark, file in FILES.items():
-        rows = [json.loads(line) for line in (folder / file).read_text().splitlines()]
-        for row in rows:
-            other = rng.choice([one["answer"] for one in rows if one["answer"] != row["answer"]])
-            truths = [("own", row["answer"]), ("another", other), *near_misses(row["answer"])]
-            for form, text in forms(benchmark, row["solution"], row["answer"]):
+        rows = solved(folder / file)
+        for answer, solution in rows:
+            other = rng.choice([one for one, _ in rows if one != answer])
+            truths = [("own", answer), ("another", other), *near_misses(answer)]
+            for form, text in forms(benchmark, solution, answer):
                 for kind, truth in truths:
                     yield Pair(benchmark, form, kind, text, truth)
+
+
+def solved(file: Path) -> list[tuple[str, str]]:
+    """Every problem's answer and solution.
+
+    Raises:
+        UserError: the file cannot be read, lacks one of them, or has one answer alone, so that no other is wrong.
+    """
+    problems = read_file(file, "--benchmarks")
+    if missing := [name for name in ("answer", "solution") if any(one.get(name) in (None, "") for one in problems)]:
+        raise UserError(f"--benchmarks {file}: not every problem has {' and '.join(missing)}; each needs both")
+    rows = [(str(one["answer"]), str(one["solution"])) for one in problems]
+    if len({answer for answer, _ in rows}) < 2:
+        raise UserError(f"--benchmarks {file}: all answers are {rows[0][0]}; a truth that is wrong is another's answer")
+    return rows
 
 
 def hard_pairs() -> Iterator[Pair]:
@@ -167,11 +185,11 @@ def main(
     only_ours: Annotated[bool, typer.Option("--only-ours", help="Without math-verify and verl.")] = False,
 ) -> None:
     """Judge every pair with every scorer; print and write a table of the hard pairs and one of the test sets."""
-    out.mkdir(parents=True, exist_ok=True)
     scorers = {"ours": ours} if only_ours else {"ours": ours, "math-verify": math_verify, "verl": verls}
     tables = {"hard": list(hard_pairs())}
     if benchmarks:
         tables["benchmarks"] = list(pairs(benchmarks))
+    out = command.made(out)
     for name, every in tables.items():
         console.print(f"{len(every)} pairs: {dict(Counter(pair.kind for pair in every))}")
         verdicts = {scorer: judge(judging, every, scorer) for scorer, judging in scorers.items()}
@@ -188,4 +206,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(main)

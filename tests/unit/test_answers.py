@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recipes.answers
+from recipes.answers import run
 from sgrpo_verl.answers.notation import exact, tidy
 from sgrpo_verl.answers.reading import final_answer
 from sgrpo_verl.correctness import compute_score
+from sgrpo_verl.errors import UserError
 
 HARD = Path(recipes.answers.__file__).parent
 
@@ -114,6 +116,30 @@ def test_the_answer_starts_behind_the_first_end_of_a_thought():
     """As a serial group's rows have it; a second one is part of the answer."""
     assert compute_score("", "\\boxed{1}</think>\\boxed{2}</think>It may be three.", "2") == 1.0
     assert compute_score("", "\\boxed{1}</think>It may be three.</think>", "1") == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "no such file"),
+        ('{"answer": "2", "solution"', r"cannot be read as \.jsonl \(line 1 is not valid JSON"),
+        ('{"solution": "2"}', "not every problem has answer; each needs both"),
+        ('{"answer": "2", "solution": "2"}', "all answers are 2"),
+    ],
+)
+def test_a_test_set_that_cannot_be_used_is_told_of_its_option_before_anything_is_judged(tmp_path, text, why):
+    file = tmp_path / "math500.jsonl"
+    if text is not None:
+        file.write_text(text + "\n")
+    with pytest.raises(UserError, match=f"^--benchmarks {file}: {why}"):
+        run.main(tmp_path, tmp_path / "out", True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_for_the_tables_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^--out .*/file: no folder can be made there"):
+        run.main(None, tmp_path / "file", True)
 
 
 @settings(deadline=None)
