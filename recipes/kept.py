@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +23,12 @@ from sgrpo_verl.workbench.train import train
 # A training on a CPU would take more memory with every step: oneDNN keeps compiled kernels of a thousand shapes, and
 # packed rows are of a new length each time.
 STEADY_MEMORY = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "32", "LRU_CACHE_CAPACITY": "1"}
+
+# Settings of main_ppo that a training may be resumed with another value of: what is kept, shown, and fits into memory.
+HARMLESS = re.compile(
+    r"trainer\.(save_freq|max_\w+_ckpt_to_keep|logger|\w+_dir|\w+_name|log_\w+|test_freq|val_\w+)|(hydra|ray_kwargs)\..+"
+    r"|.+\.(\w*max_token_len_per_gpu|\w*micro_batch_size_per_gpu|gpu_memory_utilization|max_num_seqs)"
+)
 
 
 def chosen(names: str, known: Mapping[str, Variant]) -> list[Variant]:
@@ -74,6 +82,43 @@ def evaluated(model: Path | str, data: Path, run: Path, console: Console, *optio
     console.print(f"[bold]evaluating[/] {run.parent.name}/{run.name} (log: {run}.log)")
     # Bound by vLLM, the threads would leave one core to a second process, which there is not.
     evaluate(model, data, run, *options, OMP_NUM_THREADS=_threads(), VLLM_CPU_OMP_THREADS_BIND="nobind")
+
+
+def check_settings(folder: Path, asked: Sequence[str], named: Sequence[str] | None = None) -> None:
+    """A run that is trained, or can be resumed, was started with the settings that are asked for.
+
+    Args:
+        folder: of the run; its ``command.txt`` says what it was started with.
+        asked: main_ppo's command.
+        named: those settings of it that alone are compared; None: all.
+
+    Raises:
+        UserError: a setting differs that decides what is trained.
+    """
+    command = folder / "command.txt"
+    begun = (folder / "model").is_dir() or (folder / "checkpoints" / "latest_checkpointed_iteration.txt").exists()
+    if not (begun and command.exists()):
+        return
+    theirs, ours = _settings(shlex.split(command.read_text())), _settings(asked)
+    names = {"trainer.total_training_steps": "--steps"}
+    other = [
+        f"{names.get(name, name)}: {theirs.get(name, 'not set')} there, {ours.get(name, 'not set')} now"
+        for name in ({**theirs, **ours} if named is None else _settings(named))
+        if theirs.get(name) != ours.get(name)
+    ]
+    if other:
+        raise UserError(
+            f"{folder} is trained with other settings ({'; '.join(other)}). Give those, or another --out, or remove it"
+        )
+
+
+def _settings(command: Sequence[str]) -> dict[str, str]:
+    """What decides a training, by name: the last value of each setting, with paths in the recipe's folder as in OUT."""
+    found = dict(part.lstrip("+").split("=", 1) for part in command if "=" in part)
+    if checkpoints := found.get("trainer.default_local_dir"):
+        out = str(Path(checkpoints).parents[2])  # which may have been moved
+        found = {name: value.replace(out, "OUT") for name, value in found.items()}
+    return {name: value for name, value in found.items() if not HARMLESS.fullmatch(name)}
 
 
 def trained(command: list[str], folder: Path, num_steps: int, console: Console, **environment: str) -> Path:

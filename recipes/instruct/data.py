@@ -4,12 +4,15 @@ A problem that the model never gets right teaches nothing: all rows of its group
 made by the training problems alone.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from sgrpo_verl.data.local import read_file
+from sgrpo_verl.data.prepare import sha256
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.files import read_lines, write_whole
 from sgrpo_verl.workbench import processes
@@ -26,13 +29,44 @@ def write_data(folder: Path, train: Path | None, test: Path | None) -> None:
 
     Args:
         folder: made if it is not there.
-        train: local file of GSM8K's training problems; None: from the Hugging Face hub.
+        train: local file of GSM8K's training problems; None: those that are there, or else from the Hugging Face hub.
         test: of its test problems.
+
+    Raises:
+        UserError: a file cannot be read, or is not the one that the problems in ``folder`` are from.
+        SystemExit: the hub was not reached, as was said.
     """
-    for name, file in ((TEST, test), (ALL_TRAINING, train)):  # the test problems first: what is in them is left out
+    # The test problems first: what is in them is left out of the others.
+    sources = (("--test", TEST, test), ("--train", ALL_TRAINING, train))
+    for option, name, file in sources:
+        if file is not None:
+            read_file(file, option)
+            _check_same(folder / name, option, file)
+    for option, name, file in sources:
         if not (folder / f"{name}.parquet").exists():
             source = [] if file is None else ["--from", str(file.resolve())]
-            processes.run([sys.executable, "-m", "sgrpo_verl.cli", "data", name, "--out", str(folder), *source])
+            try:
+                processes.run([sys.executable, "-m", "sgrpo_verl.cli", "data", name, "--out", str(folder), *source])
+            except SystemExit as error:
+                if file is None:
+                    raise
+                command = f"sgrpo data {name} --from {file} --out {folder}"
+                raise UserError(
+                    f"{option} {file}: what is wrong with it is said above; `{command}` takes the options named there, "
+                    "and what it writes is used"
+                ) from error
+
+
+def _check_same(kept: Path, option: str, file: Path) -> None:
+    """Whether problems that are kept are from this file, as their record says."""
+    if kept.with_suffix(".parquet").exists() and kept.with_suffix(".json").exists():
+        record = json.loads(kept.with_suffix(".json").read_text())
+        if record["source_sha256"] != sha256(file):
+            source = record["source_file"] or f"{record['hub_id']} on the hub"
+            raise UserError(
+                f"{option} {file}: the problems in {kept}.parquet are from another file ({source}); leave {option} out "
+                "to keep them, or give another --out"
+            )
 
 
 def choose(folder: Path, choice: Path, console: Console) -> None:

