@@ -182,7 +182,5 @@ def test_benchmarks_that_are_not_there_or_other_ones_are_refused_before_anything
 def test_what_reads_the_weights_is_missed_before_they_are_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(downloads.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(downloads, "_downloaded", lambda folder: pytest.fail("it downloads"))
-    with pytest.raises(
-        UserError, match=r"^gguf is not installed, .*: pip install -r /.*/language/requirements\.txt$"
-    ):
+    with pytest.raises(UserError, match=r"^gguf is not installed, .*: pip install -r /.*/language/requirements\.txt$"):
         downloads.write_model(tmp_path / "weights")
