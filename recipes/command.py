@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from sgrpo_verl.errors import UserError
+from sgrpo_verl.files import make_folder
 
 
 def run(main: Callable[..., None]) -> None:
@@ -46,8 +47,4 @@ def made(out: Path) -> Path:
     Raises:
         UserError: it cannot be made.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: no folder can be made there ({error.strerror}); give another") from error
-    return out.resolve()
+    return make_folder(out).resolve()
