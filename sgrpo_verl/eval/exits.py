@@ -1,4 +1,4 @@
-"""What a run of the method ``exits`` says: how much of the thought is redundant, and what S-GRPO could save at most.
+"""What a run of the method ``exits`` says: how much of the thought is redundant, and what leaving it early would save.
 
 Of each sample there are early exits at even distances in one thought, and the full response. Which of them are right
 says after which share of the thought the answer was there.
@@ -91,8 +91,9 @@ def print_savings(summary: dict[str, dict[str, Any]], console: Console) -> None:
         )
     print_whole(console, table)
     console.print(
-        "What lies behind the first right answer is redundant: the most that cutting these thoughts could save. "
-        "Guesses count as right there; where the answer stays right is the careful figure."
+        "What lies behind the first right answer is redundant. Tokens by then: had each thought ended at that one of these "
+        "exits; a response that is never right counts in full. Guesses count as right there; where the answer stays right "
+        "is the careful figure."
     )
 
 

@@ -96,7 +96,9 @@ def test_the_summary_of_a_run_is_of_its_full_responses_and_says_what_could_be_sa
     assert summary["exits"] == json.loads((run / "summary.json").read_text())["exits"]
     with (run / "shown").open("w") as file:
         print_summary(summary, Console(file=file, width=200))
-    assert "100% of the thought" in (run / "shown").read_text()
+    shown = " ".join((run / "shown").read_text().split())
+    assert "100% of the thought" in shown
+    assert "a response that is never right counts in full" in shown
 
 
 def test_compared_with_others_it_is_its_full_responses(run):
