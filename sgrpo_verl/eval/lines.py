@@ -11,8 +11,8 @@ import numpy as np
 from rich.console import Console
 
 from sgrpo_verl.errors import UserError
-from sgrpo_verl.eval.folder import unfinished
-from sgrpo_verl.eval.score import by_problem, score
+from sgrpo_verl.eval.folder import KEYS, read_completions, unfinished
+from sgrpo_verl.eval.score import by_problem, is_scored, score
 from sgrpo_verl.files import read_lines
 
 
@@ -46,18 +46,19 @@ class Line:
 
 
 def read_run(run: Path, name: str, console: Console) -> list[Line]:
-    """The lines of a run: one, or one for each cap. A run that was not scored yet is scored now.
+    """The lines of a run: one, or one for each cap. A run without scores of what it holds now is scored.
 
     Raises:
         UserError: no completions, or a run that is not finished.
     """
-    completions = list(read_lines(run / "completions.jsonl"))
-    if not completions:
-        raise UserError(f"{run}: no completions.jsonl with completions; `sgrpo eval --out {run}` makes it")
+    completions = read_completions(run)
     if lacks := unfinished(run):
         raise UserError(f"{run} is not finished: {lacks}. The same `sgrpo eval` goes on with it")
     scores = list(read_lines(run / "scores.jsonl"))
-    if [_key(one) for one in scores] != [_key(one) for one in completions]:
+    if not is_scored(run) or [_key(one) for one in scores] != [_key(one) for one in completions]:
+        if scores:
+            text = f"{run}: its scores are of other completions or of another version; it is scored again"
+            console.print(text, soft_wrap=True, markup=False)
         score(run, console)
         scores = list(read_lines(run / "scores.jsonl"))
     groups: dict[int | None, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
@@ -82,7 +83,7 @@ def read_run(run: Path, name: str, console: Console) -> list[Line]:
 
 
 def _key(record: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(record[key] for key in ("benchmark", "index", "sample", "cap"))
+    return tuple(record.get(key) for key in KEYS)
 
 
 def _asked(records: Sequence[dict[str, Any]]) -> tuple[Asked, ...]:

@@ -1,5 +1,6 @@
 """Scores a run's completions without a model: makes scores.jsonl and summary.json from completions.jsonl."""
 
+import hashlib
 import json
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -12,60 +13,79 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from sgrpo_verl import correctness
 from sgrpo_verl.answers import checker
-from sgrpo_verl.correctness import ANSWER_ALONE, compute_score
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import exits, statistics
-from sgrpo_verl.eval.folder import think_end_of, unfinished
-from sgrpo_verl.files import read_lines, write_whole
+from sgrpo_verl.eval.folder import KEYS, LENGTHS, SHARES, read_completions, think_end_of, unfinished
+from sgrpo_verl.files import parsed, read_lines, write_whole
 
-MEANS = ("response_tokens", "thought_tokens", "answer_tokens", "inserted_tokens", "trial_tokens")
-SHARES = ("closed", "exited", "cut")
 THREADS = 4
 
 
 def score(out: Path, console: Console) -> dict[str, Any]:
-    """Score every completion and write ``scores.jsonl`` and ``summary.json``; returns the summary.
+    """Score every completion and write ``scores.jsonl`` and, of a finished run, ``summary.json``; returns the summary.
 
     Only the answer is scored. A right result that appears in the thought alone is wrong.
 
     Raises:
-        UserError: no completions.
+        UserError: no completions, a damaged one, or one whose ground truth cannot be one.
     """
-    completions = list(read_lines(out / "completions.jsonl"))
-    if not completions:
-        raise UserError(f"{out}: no completions.jsonl with completions; `sgrpo eval --out {out}` makes it")
+    completions, scored_from = read_completions(out), _scored_from(out)
     if lacks := unfinished(out):
-        console.print(f"{out} is not finished: {lacks}. What there is is scored", soft_wrap=True)
+        text = f"{out} is not finished: {lacks}. What there is is scored, and summary.json comes with the rest"
+        console.print(text, soft_wrap=True, markup=False)
+        (out / "summary.json").unlink(missing_ok=True)  # where there is one, a run is taken for finished
     before = checker.seen()
     judge = partial(_score, think_end_of(out))
     with ThreadPoolExecutor(THREADS) as threads:
         scores = list(
             track(threads.map(judge, completions), total=len(completions), description="scoring", console=console)
         )
-    keys = ("benchmark", "index", "sample", "cap", "exit_index")
     lines = [
-        json.dumps({**{key: completion.get(key) for key in keys}, "score": score}) + "\n"
+        json.dumps({**{key: completion.get(key) for key in KEYS}, "score": score}) + "\n"
         for completion, score in zip(completions, scores, strict=True)
     ]
     write_whole(out / "scores.jsonl", "".join(lines))
     checks = {name: count - before[name] for name, count in checker.seen().items()}
-    summary = {**summarize(out, completions, scores), "checks": checks}
-    write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    figures = summarize(completions, scores, _throughput(out, console))
+    summary = {**figures, "checks": checks, "scored_from": scored_from}
+    if not lacks:
+        write_whole(out / "summary.json", json.dumps(summary, indent=2) + "\n")
     return summary
 
 
+def is_scored(out: Path) -> bool:
+    """Whether a run's scores are of its present completions and by the present scorer."""
+    file = out / "summary.json"
+    return file.is_file() and parsed(file.read_bytes(), str(file)).get("scored_from") == _scored_from(out)
+
+
+def _scored_from(out: Path) -> dict[str, str]:
+    """Digests of what scores depend on: the completions, and the scorer's own code."""
+    package = Path(correctness.__file__).parent
+    code = [package / "correctness.py", *sorted((package / "answers").glob("*.py"))]
+    files = {"completions": [out / "completions.jsonl"], "scorer": code}
+    return {
+        name: hashlib.sha256(b"".join(one.read_bytes() for one in group)).hexdigest()[:16]
+        for name, group in files.items()
+    }
+
+
 def _score(think_end: str, completion: dict[str, Any]) -> float:
-    return compute_score(
-        completion["data_source"],
-        completion["answer"],
-        completion["ground_truth"],
-        {"choices": completion["choices"], ANSWER_ALONE: True},
-        think_end=think_end,
-    )
+    try:
+        return correctness.compute_score(
+            completion["data_source"],
+            completion["answer"],
+            completion["ground_truth"],
+            {"choices": completion["choices"], correctness.ANSWER_ALONE: True},
+            think_end=think_end,
+        )
+    except ValueError as error:
+        raise UserError(f"{completion['benchmark']}, problem {completion['index']}: {error}") from error
 
 
-def summarize(out: Path, completions: list[dict[str, Any]], scores: list[float]) -> dict[str, Any]:
+def summarize(completions: list[dict[str, Any]], scores: list[float], speeds: dict[str, float]) -> dict[str, Any]:
     """For each cap (null without budgets), each benchmark's figures and their average over benchmarks."""
     groups: dict[int | None, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     samples: dict[str, list[dict[str, Any]]] = defaultdict(list)  # early exits, and the full response they are of
@@ -76,14 +96,13 @@ def summarize(out: Path, completions: list[dict[str, Any]], scores: list[float])
             groups[completion["cap"]][completion["benchmark"]].append(begun[-1])
             samples[completion["benchmark"]] += begun if completion.get("of_thought") is not None else []
             begun = []
-    speeds = _throughput(out)
     rows: list[dict[str, Any]] = []
     for cap, benchmarks in sorted(groups.items(), key=lambda item: item[0] or 0):
         figures = {
             name: {**_figures(records), "tokens_per_second": speeds.get(name)} for name, records in benchmarks.items()
         }
         per_problem = [by_problem(records, "score") for records in benchmarks.values()]
-        average = {key: mean(figure[key] for figure in figures.values()) for key in ("accuracy", *MEANS, *SHARES)}
+        average = {key: mean(figure[key] for figure in figures.values()) for key in ("accuracy", *LENGTHS, *SHARES)}
         average["accuracy_interval"] = statistics.interval(statistics.mean(per_problem), [*map(len, per_problem)])
         rows.append({"cap": cap, "benchmarks": figures, "average": average})
     if not any(samples.values()):
@@ -107,7 +126,7 @@ def _figures(records: list[dict[str, Any]]) -> dict[str, Any]:
         "samples": len(records) / len(values),
         "accuracy": float(values.mean()),
         "accuracy_interval": statistics.interval(statistics.mean([values]), [len(values)]),
-        **{key: mean(record[key] for record in records) for key in (*MEANS, *SHARES)},
+        **{key: mean(record[key] for record in records) for key in (*LENGTHS, *SHARES)},
     }
 
 
@@ -119,11 +138,15 @@ def by_problem(records: list[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([mean(groups[index]) for index in sorted(groups)])
 
 
-def _throughput(out: Path) -> dict[str, float]:
-    """Generated tokens per second for each benchmark, over all sessions of the run."""
+def _throughput(out: Path, console: Console) -> dict[str, float]:
+    """Generated tokens per second for each benchmark, over all sessions of the run; none if their file is damaged."""
     tokens: dict[str, float] = defaultdict(float)
     seconds: dict[str, float] = defaultdict(float)
-    for record in read_lines(out / "throughput.jsonl"):
-        tokens[record["benchmark"]] += record["generated_tokens"]
-        seconds[record["benchmark"]] += record["seconds"]
+    try:
+        for record in read_lines(out / "throughput.jsonl"):
+            tokens[record["benchmark"]] += record["generated_tokens"]
+            seconds[record["benchmark"]] += record["seconds"]
+    except (UserError, KeyError) as error:
+        console.print(f"tokens per second are left out: {error}", soft_wrap=True, markup=False)
+        return {}
     return {name: tokens[name] / seconds[name] for name in tokens if seconds[name]}

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from sgrpo_verl.eval.folder import read_completions
 from sgrpo_verl.files import read_lines
 from sgrpo_verl.settings.config import EXIT_PROMPT, THINK_END
 from sgrpo_verl.workbench import processes
@@ -37,7 +38,7 @@ def evaluate(model: Path | str, data: Path, out: Path, *options: str, **environm
 
 def read_responses(run: Path) -> list[dict[str, Any]]:
     """Every completion of a run with its ``score`` and its number of ``rechecks``, in the order of the problems."""
-    pairs = zip(read_lines(run / "completions.jsonl"), read_lines(run / "scores.jsonl"), strict=True)
+    pairs = zip(read_completions(run), read_lines(run / "scores.jsonl"), strict=True)
     responses = [
         {**completion, "score": scored["score"], "rechecks": count_rechecks(completion["thought"])}
         for completion, scored in pairs

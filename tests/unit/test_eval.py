@@ -210,7 +210,7 @@ def test_a_folder_is_the_same_however_it_is_written(tmp_path, monkeypatch):
     claim(run, settings(model="model", data="./data/"), problems)
     monkeypatch.chdir(tmp_path / "data")
     claim(run, settings(model=str(tmp_path / "model"), data="."), problems)
-    with pytest.raises(UserError, match="model: '.*model' there, 'hub/model' now"):
+    with pytest.raises(UserError, match=r"model: '.*model' there, 'hub/model' now"):
         claim(run, settings(model="hub/model", data="."), problems)
 
 
@@ -393,12 +393,11 @@ def test_a_run_that_is_not_finished_says_so(tmp_path):
     claim(run, ours, read_benchmarks(tmp_path / "data", ("b",)))
     with pytest.raises(UserError, match=r"run is not finished: it has 4 of 6 completions of b\. The same `sgrpo eval`"):
         compare([run], [], tmp_path / "out", CONSOLE)
-    with (tmp_path / "said.txt").open("w") as file:
-        score(run, Console(file=file, width=200))
-    assert (
-        "is not finished: it has 4 of 6 completions of b. What there is is scored"
-        in (tmp_path / "said.txt").read_text()
-    )
+    (run / "summary.json").write_text("{}")  # of a version that took any run for finished
+    said = CliRunner().invoke(cli.app, ["score", str(run)], terminal_width=200).output
+    assert "is not finished: it has 4 of 6 completions of b. What there is is scored" in said
+    assert "are in" not in said
+    assert not (run / "summary.json").exists()
     write(run, [completion(index, cap=cap) for index in range(3) for cap in (4, 8)])
     compare([run], [], tmp_path / "out", CONSOLE)
 
@@ -409,6 +408,65 @@ def test_scores_of_other_completions_are_made_again(tmp_path):
     write(run, [completion(1, "\\boxed{2}"), completion(0)])
     [line] = read_run(run, "run", CONSOLE)
     assert line.scores["b"].tolist() == [1.0, 0.0]
+    write(run, [completion(1), completion(0)])
+    said = io.StringIO()
+    [line] = read_run(run, "run", Console(file=said, width=200))
+    assert line.scores["b"].tolist() == [1.0, 1.0]
+    assert "scores are of other completions or of another version; it is scored again" in said.getvalue()
+
+
+@pytest.mark.parametrize(("scored_from", "found"), [("ours", 0.0), ("another scorer's", 1.0), (None, 1.0)])
+def test_scores_of_another_scorer_are_made_again(tmp_path, scored_from, found):
+    run = write(tmp_path / "run", [completion(0)])
+    summary = score(run, CONSOLE)
+    (run / "scores.jsonl").write_text((run / "scores.jsonl").read_text().replace("1.0", "0.0"))
+    mark = summary["scored_from"] if scored_from == "ours" else {**summary["scored_from"], "scorer": scored_from}
+    (run / "summary.json").write_text(json.dumps({"scored_from": mark} if scored_from else {"rows": []}))
+    [line] = read_run(run, "run", CONSOLE)
+    assert line.scores["b"].tolist() == [found]
+
+
+def test_of_completions_that_are_there_twice_the_first_is_scored(tmp_path):
+    run = write(tmp_path / "run", [completion(0), completion(1, "\\boxed{2}"), completion(1), completion(0)])
+    figures = score(run, CONSOLE)["rows"][0]["benchmarks"]["b"]
+    assert (figures["samples"], figures["accuracy"]) == (1, 0.5)
+    assert [line["score"] for line in read_lines(run / "scores.jsonl")] == [1.0, 0.0]
+    [line] = read_run(run, "run", CONSOLE)
+    assert line.scores["b"].tolist() == [1.0, 0.0]
+
+
+def without(key):
+    return {name: value for name, value in completion(1).items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        ("completions.jsonl", "\0", r"completions\.jsonl, line 2: is damaged"),
+        ("completions.jsonl", json.dumps(without("choices")), r"completions\.jsonl, line 2: .*for want of choices"),
+        ("completions.jsonl", json.dumps(without("cap")), r"completions\.jsonl, line 2: .*for want of cap"),
+        ("completions.jsonl", json.dumps(completion(1, ground_truth=None)), "b, problem 1: .*None.* cannot be one"),
+        ("completions.jsonl", json.dumps(completion(1, choices="AB")), "b, problem 1: .*'1' is none of the choices"),
+        ("run.json", "[]", r"run\.json: is damaged"),
+        ("scores.jsonl", "{", r"scores\.jsonl, line 1: is damaged"),
+    ],
+)
+def test_a_damaged_run_says_where(tmp_path, file, line, said):
+    run = write(tmp_path / "run", [completion(0)])
+    with (run / file).open("a") as opened:
+        opened.write(f"{line}\n")
+    with pytest.raises(UserError, match=said):
+        read_run(run, "run", CONSOLE)
+
+
+@pytest.mark.parametrize("line", ["\0", "{}"])
+def test_a_damaged_throughput_is_left_out(tmp_path, line):
+    run = write(tmp_path / "run", [completion(0)])
+    (run / "throughput.jsonl").write_text(f'{{"benchmark": "b", "generated_tokens": 5, "seconds": 1}}\n{line}\n')
+    said = io.StringIO()
+    summary = score(run, Console(file=said, width=200))
+    assert summary["rows"][0]["benchmarks"]["b"]["tokens_per_second"] is None
+    assert "tokens per second are left out" in said.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sgrpo_verl.files import write_whole
+from sgrpo_verl.errors import UserError
+from sgrpo_verl.files import read_lines, write_whole
 
 
 def test_two_writers_do_not_write_into_each_others_file(tmp_path):
@@ -31,3 +32,15 @@ def test_a_writer_that_fails_leaves_what_there_was(tmp_path):
         write_whole(file, fails)
     assert file.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("line", [b"\0\0\0", b'{"a": "\xe9"}', b'{"a": ', b"", b"[1]", b"5"])
+def test_a_damaged_line_is_named(tmp_path, line):
+    file = tmp_path / "some.jsonl"
+    file.write_bytes(b'{"a": 1}\r\n' + line + b'\n{"a": "\xe2\x80\xa8"}\n{"a": ')
+    lines = read_lines(file)
+    assert next(lines) == {"a": 1}
+    with pytest.raises(UserError, match=r"some\.jsonl, line 2: is damaged, no JSON object"):
+        next(lines)
+    file.write_bytes(file.read_bytes().replace(line + b"\n", b"") if line else b'{}\n{"a": "\xe2\x80\xa8"}\n{"a": ')
+    assert list(read_lines(file))[1:] == [{"a": "\u2028"}], "the last line is unfinished"
