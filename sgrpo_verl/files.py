@@ -1,6 +1,7 @@
 """Writes files that are either complete or absent, and reads files whose last line may be half written."""
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,13 +28,19 @@ def write_whole(file: Path, content: str | bytes | Callable[[Path], object]) -> 
         unfinished.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path, option: str = "--out") -> Path:
-    """Make a folder where there is none; a UserError that names the option where that is not possible."""
+def make_folder(out: Path) -> Path:
+    """Make the folder that ``--out`` names, unless it is there.
+
+    Raises:
+        UserError: it cannot be made, or not be written into.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{option} {folder}: must be a folder, and cannot be made one ({error.strerror})") from error
-    return folder
+        raise UserError(f"--out {out}: cannot be made a folder ({error.strerror}); give another") from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise UserError(f"--out {out}: nothing can be written into this folder; give another")
+    return out
 
 
 def read_lines(file: Path) -> Iterator[dict[str, Any]]:

@@ -2,36 +2,42 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import statistics
+from sgrpo_verl.eval.folder import settings_of
 from sgrpo_verl.eval.lines import Asked, Line, read_run
 from sgrpo_verl.eval.report import change_text, interval_text, print_whole
+from sgrpo_verl.files import make_folder
 
 HEADER = ("run", "benchmark", "cap", "accuracy", "low", "high", "tokens", "accuracy_change", "tokens_change")
+DECODING = ("temperature", "top_p", "max_tokens", "think_end")  # settings that figures depend on, whatever the method
 
 
 def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Console) -> None:
     """Print the table and write ``table.md``, ``table.csv``, ``compare.png`` and, of budgets, ``budget.png``.
 
     Raises:
-        UserError: a run does not exist or is not finished, or has other problems or samples than the first.
+        UserError: a run does not exist or is not finished, or has other problems or samples than the first; or ``out``
+            cannot be made.
     """
     if labels and len(labels) != len(runs):
         raise UserError(f"--labels: {len(labels)} for {len(runs)} runs; give one for each, or none")
     if len(set(labels)) < len(labels):
         raise UserError(f"--labels {','.join(labels)}: two runs have the same label")
+    make_folder(out)
     names = list(labels) or _names(runs)
     lines = [line for run, name in zip(runs, names, strict=True) for line in read_run(run, name, console)]
     benchmarks = _same_problems(lines)
-    out.mkdir(parents=True, exist_ok=True)
+    _tell_other_settings(runs, names, console)
     result = table(lines, benchmarks)
     print_whole(console, result)
     (out / "table.md").write_text(markdown(result))
@@ -44,7 +50,17 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     if any(line.cap is not None for line in lines):
         plots.plot_budgets(points, name, out / "budget.png")
         written += ", budget.png"
-    console.print(f"{written} are in {out}")
+    console.print(f"{written} are in {out}", soft_wrap=True, markup=False)
+
+
+def _tell_other_settings(runs: Sequence[Path], names: Sequence[str], console: Console) -> None:
+    """One line for each run that was decoded otherwise than the first."""
+    first, *others = map(settings_of, runs)
+    for name, ours in zip(names[1:], others, strict=True):
+        differ = [key for key in DECODING if key in ours and key in first and ours[key] != first[key]]
+        if differ:
+            text = "; ".join(f"{key}: {ours[key]!r} and {first[key]!r}" for key in differ)
+            console.print(f"{name} and {names[0]} have other settings ({text})", soft_wrap=True, markup=False)
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
@@ -87,10 +103,11 @@ def _check_same(line: Line, ours: Asked, first: Line, theirs: Asked, benchmark: 
         )
 
 
-def _reference(line: Line, lines: Sequence[Line]) -> Line:
-    """The line to compare with: the first run's, at the same cap if it has one."""
-    same = [one for one in lines if one.run == lines[0].run and one.cap == line.cap]
-    return same[0] if same else lines[0]
+def _reference(line: Line, lines: Sequence[Line]) -> Line | None:
+    """The line to compare with: the first run's; of a budget the one at the same cap, None if there is none."""
+    if lines[0].cap is None:
+        return lines[0]
+    return next((one for one in lines if one.run == lines[0].run and one.cap == line.cap), None)
 
 
 def _changes(line: Line, first: Line, names: Sequence[str]) -> tuple[statistics.Statistic, statistics.Statistic]:
@@ -120,7 +137,7 @@ def table(lines: Sequence[Line], benchmarks: Sequence[str]) -> Table:
         accuracy = statistics.mean([line.scores[name] for name in benchmarks])
         cells.append(interval_text(statistics.interval(accuracy, sizes)))
         reference = _reference(line, lines)
-        if line is not reference:
+        if reference is not None and line is not reference:
             points, share = (
                 (statistics.whole(change, sizes), statistics.interval(change, sizes))
                 for change in _changes(line, reference, benchmarks)
@@ -133,14 +150,21 @@ def table(lines: Sequence[Line], benchmarks: Sequence[str]) -> Table:
 def markdown(result: Table) -> str:
     """The table in Markdown, and below it what its changes and tokens are."""
     text = io.StringIO()
-    result.box = box.MARKDOWN
-    print_whole(Console(file=text, color_system=None), result)
+    columns = (Column(_cell(one.header), justify=one.justify, no_wrap=one.no_wrap) for one in result.columns)
+    escaped = Table(*columns, box=box.MARKDOWN)
+    for row in zip(*(column.cells for column in result.columns), strict=True):
+        escaped.add_row(*map(_cell, row))
+    print_whole(Console(file=text, color_system=None), escaped)
     note = (
         "Tokens: all that was spent on a response, an inserted exit prompt and trial answers included. Changes are "
-        "against the first run (of budgets: at the same cap), with "
+        "against the first run (if that is a budget: at the same cap, and none where it lacks the cap), with "
         f"{statistics.CONFIDENCE:.0%} intervals from a bootstrap paired by problem."
     )
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip()) + f"\n\n{note}\n"
+
+
+def _cell(text: object) -> str:
+    return str(text).replace("|", "\\|")
 
 
 def write_csv(lines: Sequence[Line], benchmarks: Sequence[str], file: Path) -> None:
@@ -153,13 +177,15 @@ def write_csv(lines: Sequence[Line], benchmarks: Sequence[str], file: Path) -> N
                 accuracy = statistics.mean([line.scores[name] for name in names])
                 tokens = statistics.mean([line.tokens[name] for name in names])
                 sizes = line.sizes(names)
-                changes = _changes(line, _reference(line, lines), names)
+                reference = _reference(line, lines)
+                changes = () if reference is None else _changes(line, reference, names)
+                figures = [statistics.whole(change, sizes) for change in changes] or [math.nan, math.nan]
                 writer.writerow(
                     [
                         *(line.run, label, line.cap or ""),
                         statistics.whole(accuracy, sizes),
                         *(statistics.interval(accuracy, sizes) or ("", "")),
                         statistics.whole(tokens, sizes),
-                        *(statistics.whole(change, sizes) for change in changes),
+                        *(one if math.isfinite(one) else "" for one in figures),
                     ]
                 )

@@ -20,7 +20,7 @@ from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.checkpoint import files_of
 from sgrpo_verl.eval.problems import Problem
 from sgrpo_verl.eval.settings import Settings
-from sgrpo_verl.files import parsed, read_lines, write_whole
+from sgrpo_verl.files import make_folder, parsed, read_lines, write_whole
 from sgrpo_verl.settings.config import THINK_END
 from sgrpo_verl.versions import installed_versions
 
@@ -39,9 +39,9 @@ def locked(out: Path) -> Iterator[None]:
     """Keep other processes from writing into a run's folder, which is made if it is missing.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process has it, or it cannot be made.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     try:
         with FileLock(out / ".lock", timeout=0):  # the system takes it from a process that is killed
             yield

@@ -66,8 +66,8 @@ def plot_accuracy_against_tokens(points: Sequence[Point], name: str, path: Path)
         across = _bars([(one.tokens, one.tokens_interval) for one in own])
         up = _bars([(one.accuracy, one.accuracy_interval) for one in own])
         tokens, accuracy = [one.tokens for one in own], [one.accuracy for one in own]
-        panel.errorbar(tokens, accuracy, xerr=across, yerr=up, **style, linestyle=line, label=run)
-    panel.set(title=f"Accuracy against length, {name}", xlabel="tokens per response", ylabel="accuracy (%)")
+        panel.errorbar(tokens, accuracy, xerr=across, yerr=up, **style, linestyle=line, label=_plain(run))
+    panel.set(title=f"Accuracy against length, {_plain(name)}", xlabel="tokens per response", ylabel="accuracy (%)")
     panel.set_xlim(0, None)
     panel.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, title=CAPTION)
@@ -86,8 +86,8 @@ def plot_budgets(points: Sequence[Point], name: str, path: Path) -> None:
             tokens = [(one.tokens, one.tokens_interval) for one in capped]
             for panel, figures in zip(panels, (accuracy, tokens), strict=True):
                 values = [value for value, _ in figures]
-                panel.errorbar(caps, values, yerr=_bars(figures), **style, **hollow, linestyle=line, label=run)
-    panels[0].set(title=f"Accuracy under a budget, {name}", ylabel="accuracy (%)")
+                panel.errorbar(caps, values, yerr=_bars(figures), **style, **hollow, linestyle=line, label=_plain(run))
+    panels[0].set(title=f"Accuracy under a budget, {_plain(name)}", ylabel="accuracy (%)")
     panels[1].set(title="Tokens used under a budget", ylabel="tokens per response", ylim=(0, None))
     panels[1].set_xlabel("maximum length of the thought (tokens)")
     for panel in panels:
@@ -107,6 +107,11 @@ def save(figure: Any, path: Path) -> None:
     """White behind the plot, so that it can be read on a dark page, too."""
     figure.savefig(path, dpi=130, facecolor="white", bbox_inches="tight")  # a legend may be wider than its plot
     plt.close(figure)
+
+
+def _plain(name: str) -> str:
+    """A name as it is: what is between two dollar signs would be mathematics."""
+    return name.replace("$", r"\$")
 
 
 def _runs(points: Sequence[Point]) -> dict[str, list[Point]]:

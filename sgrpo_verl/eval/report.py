@@ -1,5 +1,6 @@
 """Prints a run's summary as tables."""
 
+import math
 from typing import Any
 
 from rich.console import Console
@@ -64,13 +65,18 @@ def interval_text(interval: tuple[float, float] | None) -> str:
 
 
 def change_text(change: float, interval: tuple[float, float] | None, digits: int = 1, unit: str = "") -> str:
-    """A change in percent or points, with its interval."""
+    """A change in percent or points, with its interval; a dash where there is none, as from 0 tokens."""
+    if not math.isfinite(change):
+        return "–"
     within = "" if interval is None else f" ({100 * interval[0]:+.1f} … {100 * interval[1]:+.1f})"
     return f"{100 * change:+.{digits}f}{unit}{within}"
 
 
 def print_whole(console: Console, table: Table) -> None:
-    """Print a table as wide as it needs to be, because a figure that is cut off is useless."""
-    unlimited = console.options.update(max_width=10_000)
-    width = max(console.width, Measurement.get(console, unlimited, table).maximum)
-    Console(file=console.file, width=width, force_terminal=console.is_terminal, quiet=console.quiet).print(table)
+    """Print a table as it is, and as wide as it needs to be, because a figure that is cut off is useless."""
+    terminal, quiet = console.is_terminal, console.quiet
+    # Names of runs and benchmarks are no markup, whatever is in them.
+    plain = Console(file=console.file, force_terminal=terminal, quiet=quiet, markup=False, emoji=False)
+    unlimited = plain.options.update(max_width=10_000)
+    plain.width = max(console.width, Measurement.get(plain, unlimited, table).maximum)
+    plain.print(table)

@@ -80,7 +80,9 @@ def _evaluate(
         for name, problems in benchmarks.items()
     }
     if done:
-        console.print(f"resuming {out}: {len(done)} done, {sum(map(len, wanted.values()))} to do")
+        console.print(
+            f"resuming {out}: {len(done)} done, {sum(map(len, wanted.values()))} to do", soft_wrap=True, markup=False
+        )
     if not any(wanted.values()):
         return
     tokenizer = _tokenizer(model)
@@ -107,7 +109,7 @@ def _evaluate(
         unclosed = Unclosed(settings.think_end, console)
         shares = choose_devices(engines, options["tensor_parallel_size"])[: sum(map(len, wanted.values()))]
         what = "vLLM" if len(shares) == 1 else f"{len(shares)} engines of vLLM"
-        console.print(f"starting {what}; their output goes to {log}", soft_wrap=True, highlight=False)
+        console.print(f"starting {what}; their output goes to {log}", soft_wrap=True, highlight=False, markup=False)
         engine = _start(model, EngineOptions(max_model_len=max_model_len, **options), settings, shares, log)
         try:
             for name, jobs in wanted.items():

@@ -14,7 +14,8 @@ Statistic = Callable[..., np.ndarray]
 def interval(statistic: Statistic, sizes: Sequence[int], seed: int = 0) -> tuple[float, float] | None:
     """Percentile bootstrap interval of a statistic; problems are resampled with replacement within each benchmark.
 
-    None if a benchmark has a single problem, because its spread is then unknown.
+    None if a benchmark has a single problem, because its spread is then unknown, or if the statistic is not finite in
+    every resample.
 
     Args:
         statistic: of one index array for each benchmark, int64, (resamples, problems); gives (resamples,). A paired
@@ -29,8 +30,12 @@ def interval(statistic: Statistic, sizes: Sequence[int], seed: int = 0) -> tuple
     except ImportError as error:
         raise UserError("confidence intervals need scipy: pip install 'sgrpo-verl[eval]'") from error
 
+    finite: list[bool] = []
+
     def of_draws(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        return statistic(*drawn)
+        values = statistic(*drawn)
+        finite.append(bool(np.isfinite(values).all()))
+        return values if finite[-1] else np.zeros_like(values)
 
     result = bootstrap(
         [np.arange(size) for size in sizes],
@@ -42,6 +47,8 @@ def interval(statistic: Statistic, sizes: Sequence[int], seed: int = 0) -> tuple
         batch=1000,
         rng=np.random.default_rng(seed),
     )
+    if not all(finite):
+        return None
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
@@ -61,10 +68,11 @@ def difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Stat
 
 
 def relative_change(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Statistic:
-    """Paired: mean(ours) / mean(theirs) − 1 on the same problems."""
+    """Paired: mean(ours) / mean(theirs) − 1 on the same problems; not finite where theirs is 0."""
 
     def statistic(*drawn: np.ndarray) -> np.ndarray:
-        return mean(ours)(*drawn) / mean(theirs)(*drawn) - 1
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return mean(ours)(*drawn) / mean(theirs)(*drawn) - 1
 
     return statistic
 

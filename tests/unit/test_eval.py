@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -186,6 +187,16 @@ def test_a_run_is_not_gone_on_with_under_other_settings(tmp_path):
         evaluate(ours, tmp_path / "run", {}, CONSOLE)
 
 
+@pytest.mark.parametrize("below", ["", "folder"])
+def test_a_file_is_no_folder_to_write_into(tmp_path, below):
+    (tmp_path / "file").write_text("")
+    ours = settings(data=str(benchmark(tmp_path / "data")))
+    run = write(tmp_path / "run", [completion(0)])
+    for call in (lambda out: evaluate(ours, out, {}, CONSOLE), lambda out: compare([run], [], out, CONSOLE)):
+        with pytest.raises(UserError, match=rf"--out .*file.*{below}: cannot be made a folder"):
+            call(tmp_path / "file" / below)
+
+
 def test_a_wrong_model_does_not_claim_the_folder(tmp_path, monkeypatch):
     data, merged = str(benchmark(tmp_path / "data")), tmp_path / "run" / "merged_model"
     with pytest.raises(UserError, match="no such folder"):
@@ -359,6 +370,66 @@ def test_the_table_compares_with_the_first_run(tmp_path):
     assert (tmp_path / "budgets" / "table.md").read_text().count("-50.0 % (-50.0 … -50.0)") == 2
     for plot in ("compare.png", "budget.png"):
         assert (tmp_path / "out" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def read_table(out, key):
+    """Of each line, that of the average over benchmarks, a column."""
+    records = csv.DictReader((out / "table.csv").read_text().splitlines())
+    return {(one["run"], one["cap"]): one[key] for one in records if one["benchmark"] == "average"}
+
+
+def test_a_budget_is_compared_at_the_same_cap_alone(tmp_path):
+    def budget(name, *caps):
+        return write(
+            tmp_path / name, [completion(index, cap=cap, tokens=cap or 1) for index in range(2) for cap in caps]
+        )
+
+    runs = [budget("first", 4, 8), budget("second", 8, 16), budget("vanilla", None)]
+    compare(runs, [], tmp_path / "out", CONSOLE)
+    changes = {("first", "4"): "0.0", ("first", "8"): "0.0", ("second", "8"): "0.0"}
+    lacking = {("second", "16"): "", ("vanilla", ""): ""}
+    assert read_table(tmp_path / "out", "tokens_change") == changes | lacking
+    [line] = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if "second ≤ 16" in line]
+    assert line.replace(" ", "").endswith("|||")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_change_from_no_tokens_is_none(tmp_path):
+    runs = [
+        write(tmp_path / name, [completion(0, tokens=one), completion(1, tokens=0)])
+        for name, one in (("a", 0), ("b", 5))
+    ]
+    for name, order in (("none", runs), ("some", runs[::-1])):  # with some, a resample may have none
+        compare(order, [], tmp_path / name, CONSOLE)
+        assert not re.search("inf|nan", (tmp_path / name / "table.md").read_text())
+    assert set(read_table(tmp_path / "none", "tokens_change").values()) == {""}
+    assert set(read_table(tmp_path / "some", "tokens_change").values()) == {"0.0", "-1.0"}
+
+
+def test_runs_of_other_settings_are_compared_with_a_notice(tmp_path):
+    problems = read_benchmarks(benchmark(tmp_path / "data"), ("b",))
+    runs = [write(tmp_path / name, [completion(0), completion(1)]) for name in "abc"]
+    for run, changed in zip(runs, ({}, {"seed": 1}, {"temperature": 1.0, "max_tokens": 7}), strict=True):
+        claim(run, settings(**changed), problems)
+    said = io.StringIO()
+    compare(runs, [], tmp_path / "out", Console(file=said, width=200))
+    [line] = [line for line in said.getvalue().splitlines() if "other settings" in line]
+    assert line == "c and a have other settings (temperature: 1.0 and 0.0; max_tokens: 7 and 16384)"
+
+
+@pytest.mark.parametrize("name", ["b[/]", "[red]", "a|b", ":warning:", "$x$ $\\y$"])
+def test_names_are_shown_as_they_are(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    rows = [completion(index, benchmark=name, tokens=5, cap=cap) for index in range(2) for cap in (4, 8)]
+    runs = [write(folder / one, rows) for one in ("run", "other")]
+    said = io.StringIO()
+    compare(runs, [name, f"{name},"], folder / "out", console := Console(file=said, width=200))
+    print_summary(score(runs[0], console), console)
+    assert said.getvalue().count(name) > 6
+    head, line, first = (folder / "out" / "table.md").read_text().splitlines()[:3]
+    assert first.startswith(f"| {name} ≤ 4".replace(name, name.replace("|", "\\|")))
+    assert head.replace("\\|", "").count("|") == line.count("|") == first.replace("\\|", "").count("|")
 
 
 def other(**changed):
