@@ -225,20 +225,6 @@ def test_a_folder_is_the_same_however_it_is_written(tmp_path, monkeypatch):
         claim(run, settings(model="hub/model", data="."), problems)
 
 
-def test_benchmarks_that_are_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"holds no \.parquet"):
-        read_benchmarks(tmp_path, ())
-    benchmark(tmp_path, "other")
-    with pytest.raises(UserError, match=r"--benchmarks b: there is no .*there: other"):
-        read_benchmarks(tmp_path, ("b",))
-    benchmark(tmp_path, "my_train")
-    assert list(read_benchmarks(tmp_path, ())) == ["other"]
-    assert list(read_benchmarks(tmp_path, ("my_train",))) == ["my_train"]
-    pd.DataFrame([{"question": "?"}]).to_parquet(tmp_path / "bad.parquet")
-    with pytest.raises(UserError, match="no column prompt, reward_model"):
-        read_benchmarks(tmp_path, ("bad",))
-
-
 def test_models_that_are_not_there(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         resolve_model(str(tmp_path / "none"), tmp_path / "merged")
@@ -311,15 +297,6 @@ def test_checks_that_overran_are_shown(tmp_path, monkeypatch):
     with (tmp_path / "shown.txt").open("w") as file:
         print_summary(summary, Console(file=file, width=200))
     assert "of 1 comparisons, 1 overran" in (tmp_path / "shown.txt").read_text()
-
-
-def test_a_truth_that_cannot_be_one_names_its_row(tmp_path):
-    rows = [
-        {"prompt": [{"role": "user", "content": "?"}], "reward_model": {"ground_truth": truth}} for truth in ("1", " ")
-    ]
-    pd.DataFrame(rows).to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(UserError, match=r"b\.parquet, row 1: data_source='b': the ground truth ' ' .*cannot be one"):
-        read_benchmarks(tmp_path, ("b",))
 
 
 def test_the_interval_covers_what_it_should():
