@@ -3,6 +3,7 @@
 verl writes the dump where ``trainer.rollout_data_dir`` says, a JSONL file a step.
 """
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,23 @@ from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.files import read_lines
 
 Row = dict[str, Any]
+SHOWN = ("input", "output", "gts", "score", "step", "exit_index", "exit_position", "thought_length", "correct", "uid")
 
 
 def read_groups(dump: Path) -> dict[str, list[Row]]:
     """The serial groups of a dump by prompt id; rows in exit order, with the full response last.
 
     Raises:
-        UserError: no such file, or no serial group in it.
+        UserError: no such file, no serial group in it, or a damaged row.
     """
     if not dump.is_file():
         raise UserError(f"{dump}: no such file; trainer.rollout_data_dir=FOLDER makes FOLDER/STEP.jsonl")
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in read_lines(dump):
+    for number, row in enumerate(read_lines(dump), start=1):
         if row.get("thought_length") is not None:
+            if any(key not in row for key in SHOWN) or not re.fullmatch(r".*_\d+_\d+", row["uid"]):
+                needs = f"it must have {', '.join(SHOWN)}, and the last must end in _SESSION_ROW"
+                raise UserError(f"{dump}, line {number}: is no row of a step of S-GRPO; {needs}")
             prompt, _, _ = row["uid"].rsplit("_", 2)
             groups[prompt].append(row)
     if not groups:
@@ -38,22 +43,32 @@ def read_groups(dump: Path) -> dict[str, list[Row]]:
 
 
 def show(dump: Path, number: int, exit_prompt: str, think_end: str, console: Console) -> None:
-    """Print group ``number`` (from 1): the thought with its exits marked in it, and each row's answer and reward."""
+    """Print group ``number`` (from 1): the thought with its exits marked in it, and each row's answer and reward.
+
+    Raises:
+        UserError: the dump, the number or a text is wrong; raised before anything is printed.
+    """
+    if not think_end:
+        raise UserError("--think-end '': must be the run's algorithm.sgrpo.think_end, which is never empty")
     groups = list(read_groups(dump).values())
     if not 1 <= number <= len(groups):
         raise UserError(f"--group {number}: {dump} has groups 1 to {len(groups)}")
     rows = groups[number - 1]
     *exits, full = rows
-    console.rule(f"group {number} of {len(groups)}, step {full['step']}, ground truth {full['gts']}")
+    if full["exit_index"] is not None:
+        raise UserError(
+            f"--group {number}: {dump} lacks its full response, so the file is not whole; show another group"
+        )
+    marks = [split_exit(row["output"], exit_prompt, think_end) for row in exits]
+    console.rule(Text(f"group {number} of {len(groups)}, step {full['step']}, ground truth {full['gts']}"))
     console.print(Text(full["input"].strip(), style="bold"))
     opening = think_end if opens_answer(think_end) else ""  # of every answer
     thought, closed, answer = full["output"].partition(think_end)
-    console.print(_marked(thought, [split_exit(row["output"], exit_prompt, think_end) for row in exits]))
+    console.print(_marked(thought, marks))
     table = Table("", "position", "answer", "", "reward")
-    for row in exits:
+    for row, (_, own) in zip(exits, marks, strict=True):
         share = row["exit_position"] / row["thought_length"]
-        text = opening + split_exit(row["output"], exit_prompt, think_end)[1]
-        table.add_row(f"[{row['exit_index']}]", f"{row['exit_position']} ({share:.0%})", *_cells(row, text))
+        table.add_row(f"[{row['exit_index']}]", f"{row['exit_position']} ({share:.0%})", *_cells(row, opening + own))
     table.add_row("full", f"{full['thought_length']}", *_cells(full, f"{opening if closed else ''}{answer}"))
     print_whole(console, table)
 

@@ -78,13 +78,37 @@ def test_groups_are_the_prompts_and_rows_of_others_are_left_out(tmp_path):
 
 
 def test_what_cannot_be_shown(tmp_path):
-    file = dump(tmp_path)
+    file, said = dump(tmp_path), io.StringIO()
     with pytest.raises(UserError, match=r"--group 3: .* has groups 1 to 2"):
         printed(file, 3)
     with pytest.raises(UserError, match="--exit-prompt 'halt</think>'"):
-        printed(file, 1, "halt</think>")
+        show(file, 1, "halt</think>", THINK_END, Console(file=said))
+    assert said.getvalue() == ""
+    with pytest.raises(UserError, match="--think-end '': must be"):
+        printed(file, 1, think_end="")
     with pytest.raises(UserError, match="no such file"):
         printed(tmp_path / "none.jsonl", 1)
     (tmp_path / "5.jsonl").write_text('{"uid": "a_0_0"}\n')
     with pytest.raises(UserError, match="holds no serial group"):
         printed(tmp_path / "5.jsonl", 1)
+
+
+def test_a_dump_that_is_not_whole_says_so(tmp_path):
+    file = dump(tmp_path)
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(lines[1:]))
+    with pytest.raises(UserError, match=r"--group 1: .* lacks its full response"):
+        printed(file, 1)
+    for line in ('{"uid": "abc", "thought_length": 5}', lines[0].strip().replace("gts", "other")):
+        file.write_text(f"{lines[0]}{line}\n")
+        with pytest.raises(UserError, match=r"4\.jsonl, line 2: is no row of a step of S-GRPO"):
+            printed(file, 1)
+    file.write_text(f"{lines[0]}{lines[1][:50]}\n{lines[2]}")
+    with pytest.raises(UserError, match=r"4\.jsonl, line 2: is damaged"):
+        printed(file, 1)
+
+
+def test_brackets_in_a_ground_truth_are_shown(tmp_path):
+    file = dump(tmp_path)
+    file.write_text(file.read_text().replace('"gts": "15"', '"gts": "[/x]"'))
+    assert "ground truth [/x]" in printed(file, 1)
