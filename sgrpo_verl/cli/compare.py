@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sgrpo_verl.cli.console import console
+from sgrpo_verl.cli.lists import listed
 
 
 def compare(
@@ -16,4 +17,4 @@ def compare(
     """Accuracy and tokens of several runs, side by side."""
     from sgrpo_verl.eval.compare import compare
 
-    compare(runs, [label for label in labels.split(",") if label], out, console)
+    compare(runs, listed(labels), out, console)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sgrpo_verl.cli.console import console
+from sgrpo_verl.cli.lists import listed
 from sgrpo_verl.cli.score import score_and_show
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.deer import Deer
@@ -110,7 +111,10 @@ def evaluate(
         float, typer.Option(help="deer: confidence above which the thought ends.", rich_help_panel=METHOD)
     ] = DEER.threshold,
     deer_words: Annotated[
-        str, typer.Option(help="deer: transition words, comma-separated.", rich_help_panel=METHOD)
+        str,
+        typer.Option(
+            help="deer: transition words, comma-separated; a space is a part of its word.", rich_help_panel=METHOD
+        ),
     ] = ",".join(DEER.words),
     deer_inducer: Annotated[
         str,
@@ -152,7 +156,7 @@ def evaluate(
     from sgrpo_verl.eval.run import evaluate
     from sgrpo_verl.eval.settings import PAPER, Settings
 
-    names, samples_of = tuple(name for name in benchmarks.split(",") if name), {}
+    names, samples_of = tuple(listed(benchmarks)), {}
     if preset is not None:
         if names or samples != 1:
             raise UserError(f"--preset {preset.value}: sets --benchmarks and --samples, so leave them out")
@@ -198,6 +202,6 @@ def evaluate(
 
 def _lengths(text: str) -> tuple[int, ...]:
     try:
-        return tuple(sorted(int(cap) for cap in text.split(",") if cap))
+        return tuple(sorted(int(cap) for cap in listed(text)))
     except ValueError as error:
         raise UserError(f"--caps {text}: must be whole numbers with commas between them") from error

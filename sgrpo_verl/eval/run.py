@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from rich.console import Console
@@ -44,8 +45,7 @@ def evaluate(
         UserError: ``out`` holds a run with other settings, another process is writing into it, or a setting is wrong;
             raised before the model is loaded.
     """
-    if engines is not None and engines < 1:
-        raise UserError(f"--data-parallel-size {engines}: must be at least 1")
+    _check_options({**options, "data_parallel_size": engines})
     benchmarks = read_benchmarks(Path(settings.data), settings.benchmarks)
     if settings.limit is not None:
         benchmarks = {name: problems[: settings.limit] for name, problems in benchmarks.items()}
@@ -57,6 +57,15 @@ def evaluate(
         model = resolve_model(settings.model, merged)
         claim(out, settings, benchmarks)
         _evaluate(model, settings, benchmarks, lengths, out, options, console, engines)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    for name in ("tensor_parallel_size", "data_parallel_size", "max_num_seqs"):
+        if (value := options.get(name)) is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} {value}: must be at least 1")
+    share = options.get("gpu_memory_utilization")
+    if share is not None and not 0 < share <= 1:
+        raise UserError(f"--gpu-memory-utilization {share}: must be above 0 and at most 1")
 
 
 def _evaluate(
@@ -271,7 +280,13 @@ def _generation_config(model: str) -> Any:
 def _tokenizer(model: str) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+    except (ImportError, OSError, ValueError) as error:
+        raise UserError(
+            f"--model {model}: its tokenizer cannot be loaded; it must be a folder, or an id on the Hugging Face hub "
+            f"that can be reached or is in its cache ({shorten(str(error), 300, placeholder=' …')})"
+        ) from error
     if tokenizer.chat_template is None:
         raise UserError(f"--model {model}: its tokenizer has no chat template, which prompts are built with")
     return tokenizer

@@ -1,5 +1,6 @@
 """The command line says its version, and its help is in order."""
 
+import signal
 from importlib.metadata import version
 
 import click
@@ -23,3 +24,24 @@ def test_every_option_says_what_it_is_and_long_help_is_in_panels(name):
     assert [one.name for one in options if not one.help] == []
     if len(options) > 4:
         assert [one.name for one in options if not one.rich_help_panel] == []
+
+
+def test_spaces_around_commas_are_no_part_of_a_name(monkeypatch):
+    seen = []
+
+    def stop(settings, *_):
+        seen.append(settings)
+        raise typer.Exit
+
+    monkeypatch.setattr("sgrpo_verl.eval.run.evaluate", stop)
+    monkeypatch.setattr("sgrpo_verl.eval.compare.compare", lambda runs, labels, *_: seen.append(labels))
+    options = ["--model", "m", "--data", "d", "--out", "o", "--method", "budget", "--caps", "8, 4,"]
+    before = signal.getsignal(signal.SIGTERM)
+    for command in (
+        ["eval", *options, "--benchmarks", "amc23, x "],
+        ["compare", "a", "b", "--labels", "one, the other"],
+    ):
+        result = CliRunner().invoke(cli.app, command)
+        assert result.exit_code == 0, result.output
+    signal.signal(signal.SIGTERM, before)
+    assert (seen[0].benchmarks, seen[0].caps, seen[1]) == (("amc23", "x"), (4, 8), ["one", "the other"])

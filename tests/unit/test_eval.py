@@ -236,6 +236,20 @@ def test_models_that_are_not_there(tmp_path):
     assert resolve_model(str(tmp_path / "global_step_3"), tmp_path / "merged") == str(actor)
 
 
+@pytest.mark.parametrize("weights", [(), ("config.json", "model.safetensors")])
+def test_a_model_without_a_tokenizer_is_one_sentence(tmp_path, monkeypatch, weights):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in weights:
+        (tmp_path / name).write_text("{}")
+    model = str(tmp_path) if weights else "nobody/has-this-model"
+    ours = settings(data=str(benchmark(tmp_path / "data")), model=model)
+    with pytest.raises(
+        UserError, match=f"--model {model}: its tokenizer cannot be loaded; .*an id on the Hugging"
+    ) as error:
+        evaluate(ours, tmp_path / "run", {}, CONSOLE)
+    assert "\n" not in str(error.value)
+
+
 def test_truncate_like_needs_a_thought_for_every_sample(tmp_path):
     data = str(benchmark(tmp_path / "data"))
     other = write(tmp_path / "other", [completion(0)])

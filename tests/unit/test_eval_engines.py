@@ -44,10 +44,20 @@ def test_too_many_engines_are_an_error_that_says_how_many_gpus_there_are(visible
         choose_devices(2, 2)
 
 
-def test_no_engines_are_an_error_before_anything_is_read(tmp_path):
+@pytest.mark.parametrize(
+    ("options", "engines", "said"),
+    [
+        ({}, 0, "--data-parallel-size 0: must be at least 1"),
+        ({"tensor_parallel_size": 0}, None, "--tensor-parallel-size 0: must be at least 1"),
+        ({"tensor_parallel_size": -1}, 2, "--tensor-parallel-size -1: must be at least 1"),
+        ({"max_num_seqs": 0}, None, "--max-num-seqs 0: must be at least 1"),
+        ({"gpu_memory_utilization": 1.5}, None, "--gpu-memory-utilization 1.5: must be above 0 and at most 1"),
+    ],
+)
+def test_engines_that_cannot_be_are_an_error_before_anything_is_read(tmp_path, options, engines, said):
     settings = Settings("m", "no such folder", ("b",), exit_prompt=EXIT_PROMPT)
-    with pytest.raises(UserError, match="--data-parallel-size 0: must be at least 1"):
-        evaluate(settings, tmp_path / "run", {}, Console(quiet=True), engines=0)
+    with pytest.raises(UserError, match=said):
+        evaluate(settings, tmp_path / "run", options, Console(quiet=True), engines)
     assert not (tmp_path / "run").exists()
 
 
