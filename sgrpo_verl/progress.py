@@ -31,7 +31,7 @@ class Bars(Progress):
 
     def __init__(self, console: Console, count: bool = True) -> None:
         """``count``: show the task's completed and total; not where its description already does."""
-        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()]
         columns += [MofNCompleteColumn()] if count else []
         columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
         in_lines = not console.is_terminal

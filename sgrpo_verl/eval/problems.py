@@ -39,6 +39,9 @@ def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]
     Raises:
         UserError: a file, its rows or one of verl's columns are missing, or a row cannot be asked or scored.
     """
+    for name in names:
+        if Path(name).name != name:
+            raise UserError(f"--benchmarks {name}: must be the name of a file in --data, without a folder")
     files = sorted(data.glob("*.parquet"))
     names = names or [file.stem for file in files if not _read_by(is_training_set, file)]
     if not names:

@@ -19,6 +19,7 @@ from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import exits, statistics
 from sgrpo_verl.eval.folder import KEYS, LENGTHS, SHARES, read_completions, think_end_of, unfinished
 from sgrpo_verl.files import parsed, read_lines, write_whole
+from sgrpo_verl.versions import installed_versions
 
 THREADS = 4
 
@@ -62,14 +63,15 @@ def is_scored(out: Path) -> bool:
 
 
 def _scored_from(out: Path) -> dict[str, str]:
-    """Digests of what scores depend on: the completions, and the scorer's own code."""
+    """What scores depend on: digests of the completions and of the scorer's own code, and its parser's version."""
     package = Path(correctness.__file__).parent
     code = [package / "correctness.py", *sorted((package / "answers").glob("*.py"))]
     files = {"completions": [out / "completions.jsonl"], "scorer": code}
-    return {
+    digests = {
         name: hashlib.sha256(b"".join(one.read_bytes() for one in group)).hexdigest()[:16]
         for name, group in files.items()
     }
+    return digests | installed_versions(("math-verify",))
 
 
 def _score(think_end: str, completion: dict[str, Any]) -> float:

@@ -13,6 +13,7 @@ from recipes.ablation.variants import ROWS, STOPS, UNTRAINED
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.workbench.task import RECHECK
 from sgrpo_verl.workbench.tasks import TASKS
+from tests.unit.test_eval import completion
 
 STEPS = "1+2=3\n"
 
@@ -21,10 +22,7 @@ def write_run(folder, thoughts, scores, tokens):
     """What ``sgrpo eval`` leaves behind, as far as the report reads it."""
     folder.mkdir(parents=True)
     completions = [
-        {
-            **{"index": index, "sample": 0, "thought": thought, "answer": "\nAnswer: 3", "ground_truth": "3"},
-            **{"thought_tokens": len(thought), "exited": False},
-        }
+        completion(index, "\nAnswer: 3", thought=thought, ground_truth="3", thought_tokens=len(thought))
         for index, thought in enumerate(thoughts)
     ]
     (folder / "completions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in completions))

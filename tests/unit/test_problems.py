@@ -14,6 +14,8 @@ def test_benchmarks_that_are_not_there(tmp_path):
     benchmark(tmp_path, "other")
     with pytest.raises(UserError, match=r"--benchmarks b: there is no .*there: other"):
         read_benchmarks(tmp_path, ("b",))
+    with pytest.raises(UserError, match=r"--benchmarks \./other: must be the name of a file"):
+        read_benchmarks(tmp_path, ("./other",))
     benchmark(tmp_path, "my_train")
     assert list(read_benchmarks(tmp_path, ())) == ["other"]
     assert list(read_benchmarks(tmp_path, ("my_train",))) == ["my_train"]

@@ -52,3 +52,10 @@ def test_a_terminal_has_a_bar_and_no_lines(clock):
         bars.update(bar, completed=2)
     assert "min left" not in out.getvalue()
     assert "━" in out.getvalue()
+
+
+def test_brackets_in_a_description_are_shown():
+    out = io.StringIO()
+    with Bars(Console(file=out, width=80, force_terminal=True)) as bars:
+        bars.add_task("b[/] 1/2", total=2)
+    assert "b[/] 1/2" in out.getvalue()
