@@ -74,7 +74,7 @@ def _lines(
     untrained = next(iter(lines.values()))[0]
     evaluated = [test for test in tests if test in untrained.scores]
     lines = {title: [_restricted(line, evaluated) for line in group] for title, group in lines.items()}
-    compare._same_problems([line for group in lines.values() for line in group])
+    compare.same_problems([line for group in lines.values() for line in group])
     return lines
 
 

@@ -73,7 +73,7 @@ def data(
     filters = Filters(min_difficulty, max_difficulty, exclude, tuple(decontaminate or ()), skip_bad_rows)
     file = prepare(name, out, local, seed, filters, _columns(columns))
     console.print_json(file.with_suffix(".json").read_text())
-    console.print(f"wrote {file}")
+    console.print(f"wrote {file}", soft_wrap=True, markup=False)
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ def compare(runs: Sequence[Path], labels: Sequence[str], out: Path, console: Con
     make_folder(out)
     names = list(labels) or _names(runs)
     lines = [line for run, name in zip(runs, names, strict=True) for line in read_run(run, name, console)]
-    benchmarks = _same_problems(lines)
+    benchmarks = same_problems(lines)
     _tell_other_settings(runs, names, console)
     result = table(lines, benchmarks)
     print_whole(console, result)
@@ -73,7 +73,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return names
 
 
-def _same_problems(lines: Sequence[Line]) -> list[str]:
+def same_problems(lines: Sequence[Line]) -> list[str]:
     """The benchmarks' names; each must have the same problems in every run, and as many samples of each."""
     first = lines[0]
     for line in lines[1:]:

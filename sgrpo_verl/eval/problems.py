@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sgrpo_verl.correctness import acceptable_answers, choices_of, compute_score
+from sgrpo_verl.correctness import acceptable_answers, choices_of
 from sgrpo_verl.data.records import is_training_set
 from sgrpo_verl.errors import UserError
 
@@ -90,8 +90,7 @@ def _problem(benchmark: str, index: int, row: dict[str, Any]) -> Problem:
     choices = choices if isinstance(choices, str) else choices_of(choices) or ""
     try:
         truths = acceptable_answers(reward_model["ground_truth"], data_source)
-        if choices:
-            compute_score(data_source, "", truths, {"choices": choices})  # which knows if a truth is none of them
+        acceptable_answers(truths, data_source, choices_of(choices))  # of a multiple choice: its letters, or texts
     except ValueError as error:
         raise ValueError(f"row {index}: {error}") from error
     return Problem(

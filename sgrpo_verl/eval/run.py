@@ -27,6 +27,7 @@ from sgrpo_verl.eval.problems import Problem, encode_prompt, read_benchmarks
 from sgrpo_verl.eval.progress import TokenProgress
 from sgrpo_verl.eval.response import Completion, Method, Reasoner
 from sgrpo_verl.eval.settings import Settings
+from sgrpo_verl.settings.escapes import shown
 
 
 def evaluate(
@@ -149,8 +150,8 @@ class Unclosed:
         self.seen += len(completions)
         if self.seen >= self.RESPONSES:
             self.console.print(
-                f"none of the first {self.seen} responses closes a thought with --think-end {self.think_end!r}: if the "
-                "model writes no thoughts, set --think-end '', and the whole response is the answer",
+                f"none of the first {self.seen} responses closes a thought with --think-end {shown(self.think_end)}: "
+                "if the model writes no thoughts, set --think-end '', and the whole response is the answer",
                 soft_wrap=True,
                 highlight=False,
                 markup=False,

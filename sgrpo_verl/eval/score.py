@@ -15,6 +15,7 @@ from rich.progress import track
 
 from sgrpo_verl import correctness
 from sgrpo_verl.answers import checker
+from sgrpo_verl.answers.neighbours import FORMULA
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval import exits, statistics
 from sgrpo_verl.eval.folder import KEYS, LENGTHS, SHARES, read_completions, think_end_of, unfinished
@@ -80,7 +81,12 @@ def _score(think_end: str, completion: dict[str, Any]) -> float:
             completion["data_source"],
             completion["answer"],
             completion["ground_truth"],
-            {"choices": completion["choices"], correctness.ANSWER_ALONE: True},
+            {
+                "choices": completion["choices"],
+                correctness.ANSWER_ALONE: True,
+                # Only an answer that the model came to itself goes on from what is before it.
+                correctness.BEFORE_ANSWER: "" if completion["exited"] else completion["thought"][-FORMULA:],
+            },
             think_end=think_end,
         )
     except ValueError as error:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.deer import Deer
-from sgrpo_verl.settings.escapes import miswritten
+from sgrpo_verl.settings.escapes import miswritten, shown
 
 METHODS = ("vanilla", "exits", "budget", "truncate-like", "no-think", "deer")
 # The paper's five benchmarks, as `bash recipes/paper/data.sh` names them, and how many samples of each problem: so many
@@ -75,12 +75,12 @@ class Settings:
             ),
             (
                 self.think_end in self.exit_prompt,
-                f"--exit-prompt {self.exit_prompt!r}: must contain --think-end {self.think_end!r}",
+                f"--exit-prompt {shown(self.exit_prompt)}: must contain --think-end {shown(self.think_end)}",
             ),
         )
         for option in ("think_start", "think_end", "exit_prompt"):
             if why := miswritten(text := getattr(self, option)):
-                raise UserError(f"--{option.replace('_', '-')} {text!r} {why}")
+                raise UserError(f"--{option.replace('_', '-')} {shown(text)} {why}")
         for right, message in (*checks, *(self._deer_checks() if self.method == "deer" else ())):
             if not right:
                 raise UserError(message)
@@ -89,7 +89,7 @@ class Settings:
         return (
             (
                 self.think_end in self.deer.closing,
-                f"--deer-closing {self.deer.closing!r}: must contain --think-end {self.think_end!r}",
+                f"--deer-closing {shown(self.deer.closing)}: must contain --think-end {shown(self.think_end)}",
             ),
             (0 <= self.deer.threshold <= 1, f"--deer-threshold {self.deer.threshold}: must be in [0, 1]"),
             (self.deer.trial_tokens >= 1, f"--deer-trial-tokens {self.deer.trial_tokens}: must be at least 1"),

@@ -16,6 +16,7 @@ from sgrpo_verl.algorithm.serial_group import opens_answer
 from sgrpo_verl.errors import UserError
 from sgrpo_verl.eval.report import print_whole
 from sgrpo_verl.files import read_lines
+from sgrpo_verl.settings.escapes import shown
 
 Row = dict[str, Any]
 SHOWN = ("input", "output", "gts", "score", "step", "exit_index", "exit_position", "thought_length", "correct", "uid")
@@ -63,12 +64,15 @@ def show(dump: Path, number: int, exit_prompt: str, think_end: str, console: Con
     console.rule(Text(f"group {number} of {len(groups)}, step {full['step']}, ground truth {full['gts']}"))
     console.print(Text(full["input"].strip(), style="bold"))
     opening = think_end if opens_answer(think_end) else ""  # of every answer
+    words = exit_prompt.partition(think_end)[2]  # an early exit's answer goes on from these
     thought, closed, answer = full["output"].partition(think_end)
     console.print(_marked(thought, marks))
     table = Table("", "position", "answer", "", "reward")
     for row, (_, own) in zip(exits, marks, strict=True):
         share = row["exit_position"] / row["thought_length"]
-        table.add_row(f"[{row['exit_index']}]", f"{row['exit_position']} ({share:.0%})", *_cells(row, opening + own))
+        table.add_row(
+            f"[{row['exit_index']}]", f"{row['exit_position']} ({share:.0%})", *_cells(row, opening + words + own)
+        )
     table.add_row("full", f"{full['thought_length']}", *_cells(full, f"{opening if closed else ''}{answer}"))
     print_whole(console, table)
 
@@ -83,7 +87,9 @@ def split_exit(output: str, exit_prompt: str, think_end: str) -> tuple[str, str]
             # A cut thought holds no think_end, an answer may.
             thought, _, answer = output.partition(inserted) if think_end in inserted else output.rpartition(inserted)
             return thought, answer
-    raise UserError(f"--exit-prompt {exit_prompt!r}: is not in the dump; give the run's algorithm.sgrpo.exit_prompt")
+    raise UserError(
+        f"--exit-prompt {shown(exit_prompt)}: is not in the dump; give the run's algorithm.sgrpo.exit_prompt"
+    )
 
 
 def _marked(thought: str, exits: list[tuple[str, str]]) -> Text:

@@ -138,7 +138,7 @@ def test_a_test_set_that_cannot_be_used_is_told_of_its_option_before_anything_is
 
 def test_a_folder_for_the_tables_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"^--out .*/file: must be a folder, and cannot be made one"):
+    with pytest.raises(UserError, match=r"^--out .*/file: cannot be made a folder"):
         run.main(None, tmp_path / "file", True)
 
 

@@ -61,4 +61,4 @@ def test_a_folder_that_cannot_be_made_is_named(name, tmp_path):
     for out, why in ((tmp_path / "file", "File exists"), ("/proc/nope", "No such file or directory")):
         ended = called(main, *options, "--out", out)
         assert isinstance(ended.exception, UserError)
-        assert str(ended.exception) == f"--out {out}: must be a folder, and cannot be made one ({why})"
+        assert str(ended.exception) == f"--out {out}: cannot be made a folder ({why}); give another"

@@ -71,6 +71,12 @@ def test_a_phrase_that_opens_the_answer_is_shown_with_it(tmp_path):
     assert [cells[2] for cells in answers(text)] == ["\\boxed{3}.", "\\boxed{15}.", "\\boxed{15}."]
 
 
+def test_words_behind_the_tag_are_a_part_of_the_answer(tmp_path):
+    closing = f"\n{THINK_END}\n\n**Final Answer** \\boxed{{"
+    rows = answers(printed(dump(tmp_path, closing, answer="{}}}"), 1, closing))
+    assert [row[2] for row in rows] == ["**Final Answer** \\boxed{3}", "**Final Answer** \\boxed{15}", "15}"]
+
+
 def test_groups_are_the_prompts_and_rows_of_others_are_left_out(tmp_path):
     groups = read_groups(dump(tmp_path))
     assert [len(rows) for rows in groups.values()] == [3, 1]
