@@ -163,6 +163,13 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
     return ThoughtSpan(start, end, answer_start, closed)
 
 
+def closed_at(response_ids: Sequence[int], form: ThoughtFormat) -> int:
+    """How many tokens hold a thought and all of what closes it; more than there are if nothing does."""
+    response = list(response_ids)
+    _, end, _ = _find_end(response, form)
+    return end if form.think_end in form.decode(response[:end]) else end + 1
+
+
 def _find_end(response: list[int], form: ThoughtFormat) -> tuple[int, int, bool]:
     """Where the thought ends, where the answer starts, and whether the thought is closed."""
     closing = list(form.think_end_ids)

@@ -102,7 +102,7 @@ def test_an_evaluation_that_was_scored_before_its_end_goes_on_and_is_in_no_table
     (half / "completions.jsonl").write_text("".join(lines[:-1]))
     score(half, QUIET)
     assert not (half / "summary.json").exists()
-    (half / "summary.json").write_text("{}")  # as version 0.1.0 left it
+    (half / "summary.json").write_text("{}")  # as an earlier version left it
     assert before_after.runs_of(tmp_path, VARIANTS.values(), "greedy") == {"S-GRPO": [whole.parent]}
     gone_on = []
     for module in (kept, ablation):

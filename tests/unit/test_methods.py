@@ -131,6 +131,15 @@ def test_an_answer_begins_with_the_phrase_that_opens_it():
         assert all(one.answer == "\\boxed{15}" and box not in one.thought for one in forced)
         assert all(one.answer_tokens == len(encode("15}")) + 1 for one in forced), "what was inserted is no token of it"
     assert run(methods.truncate_like(boxes, PROMPT, own.thought_tokens), Script(text)) == [own]
+    room = len(encode("15}"))
+    *_, own = run(methods.budget(dataclasses.replace(boxes, answer_tokens=room), PROMPT, (3, 100)), Script(text))
+    assert own.answer == "\\boxed{15}", (
+        "the phrase takes no room from the answer, which it does not where it is inserted"
+    )
+    short = methods.truncate_like(boxes, PROMPT, own.thought_tokens)
+    next(short)
+    [request] = short.send([Generated(encode(text), None, None, True)])
+    assert TOKENIZER.decode(request.prompt_ids).endswith(box), "a thought that is closed stays closed"
     [blind] = run(methods.no_think(boxes, PROMPT), Script(text))
     assert (blind.thought, blind.answer) == ("", "\\boxed{15}")
 
