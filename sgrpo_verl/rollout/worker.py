@@ -200,7 +200,7 @@ class SerialGroupWorker(_StockWorker):
 
     def _before_answer(self, row: GeneratedRow) -> str:
         """The end of the thought, which a full response's answer may go on from; an early exit's does not."""
-        if row.exit_position is not None or not opens_answer(self.form.think_end):
+        if row.exit_position is not None or not opens_answer(self.settings.think_end):
             return ""
         response_ids = row.output.response_ids
         start = len(response_ids) - len(row.answer_ids)

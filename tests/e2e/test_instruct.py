@@ -38,7 +38,7 @@ def test_two_steps_on_a_small_qwen2_whose_thoughts_end_in_a_phrase(tmp_path):
     log = (folder / "train.log").read_text()
     assert "packed (auto" in log
     assert log.count(r"none of the first step's 8 full responses closes its thought: algorithm.sgrpo.think_end=") == 1
-    assert r"think_end='\\boxed{' is in none of them" in log
+    assert r"think_end='\boxed{' is in none of them" in log
     for step in steps:
         assert step["sgrpo/thought_closed"] == 0
         assert step["timing_s/old_log_prob"] < 1, "the rollout's own log-probs stand for the old ones"
