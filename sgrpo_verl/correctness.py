@@ -46,7 +46,7 @@ def compute_score(
 
     Raises:
         ValueError: the ground truth cannot be one (None, NaN, a bool, a text that says nothing, a dict, a letter that
-            is no choice), or ``think_end`` came with doubled backslashes.
+            is no choice), or ``think_end`` came miswritten, see ``settings.escapes``.
         answers.checker.CheckerError: mathematics has to be compared, and no process for it can be started.
     """
     if why := miswritten(think_end):
@@ -54,12 +54,12 @@ def compute_score(
     info = extra_info or {}
     choices = choices_of(info.get("choices"))
     truths = acceptable_answers(ground_truth, data_source, choices)
-    answer, before = str(solution_str), ""
-    alone = info.get(ANSWER_ALONE, False)
+    answer, alone = str(solution_str), info.get(ANSWER_ALONE, False)
+    before = info.get(BEFORE_ANSWER, "") if alone else ""
     if think_end and opens_answer(think_end):
-        before, opening, after = answer.partition(think_end)
-        answer = opening + after if opening or not alone else before
-        before = info.get(BEFORE_ANSWER, "") + (before if opening else "")
+        thought, opening, after = answer.partition(think_end)
+        answer = opening + after if opening or not alone else thought
+        before += thought if opening else ""
     elif think_end:
         answer = answer.replace(think_end, "") if alone else answer.split(think_end, 1)[-1]
     if choices:

@@ -15,8 +15,12 @@ from typing import Any
 
 LONGEST_TAIL = 32  # tokens of a prompt that can hold the end of a closed thought
 WORD = "A"  # one token of its own in nearly any vocabulary; without it, a text is encoded alone
-_TAG = re.compile(r"\s*(?:<.*>|\[.*\]|\(.*\)|◁.*▷)\s*", re.DOTALL)
-_ANSWER_TAG = re.compile(r"<(?![/|])[^<>]*(?:ans|final|solution|result|response|output)[^<>]*>\s*$", re.IGNORECASE)
+# One tag or several; a word may stand between special tokens, as in <|channel|>final<|message|>.
+_TAG = re.compile(r"(?:\s*(?:<\|[^<>]*\|>\w*|<[^<>]*>|\[[^\[\]]*\]|◁[^◁▷]*▷))+\s*")
+_ANSWER_TAG = re.compile(
+    r"[<\[](?![/|]|end)(?:[^<>\[\]]*answer|ans\b|final|solution|result|response|output|conclusion)[^<>\[\]]*[>\]]\s*$",
+    re.IGNORECASE,
+)
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -149,8 +153,8 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
     that switches thinking off) leaves only an answer, and so does an empty closing tag. What stands before the
     opening tag is no part of the thought, unless the prompt has opened it.
     """
-    prompt_end = form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip()
-    if prompt_end.endswith(form.think_end):
+    prompt_end = _end_of(prompt_ids, form)
+    if prompt_end.endswith(form.think_end.rstrip()):
         return ThoughtSpan(0, 0, 0, closed=True)
     response = list(response_ids)
     end, answer_start, closed = _find_end(response, form)
@@ -163,9 +167,15 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
     return ThoughtSpan(start, end, answer_start, closed)
 
 
-def closed_at(response_ids: Sequence[int], form: ThoughtFormat) -> int:
-    """How many tokens hold a thought and all of what closes it; more than there are if nothing does."""
+def _end_of(prompt_ids: Sequence[int], form: ThoughtFormat) -> str:
+    return form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip()
+
+
+def closed_at(prompt_ids: Sequence[int], response_ids: Sequence[int], form: ThoughtFormat) -> int:
+    """How many tokens of a response hold its thought and all of what closes it; more than there are if nothing does."""
     response = list(response_ids)
+    if _end_of(prompt_ids, form).endswith(form.think_end.rstrip()):
+        return 0
     _, end, _ = _find_end(response, form)
     return end if form.think_end in form.decode(response[:end]) else end + 1
 

@@ -16,6 +16,10 @@ from sgrpo_verl.answers.prose import SAID, last_formula_or_number, said_last, st
 LONGEST_PROSE = 10_000  # characters searched from the end
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*")
 TAGGED = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.DOTALL)
+# Of an answer, without the other: a response may be cut, and an answer begin behind the tag that opens it.
+_ANSWER_TAG = re.compile(
+    r"</?(?:answer|ans|final\w*|solution|result|response|output|conclusion)\b[^<>\n]{0,40}>", re.IGNORECASE
+)
 # A line of markdown that text follows, and no answer: "#### Step 2".
 _HEADING = re.compile(
     r"#*[\s*\d.]*(?:step|solution|explanation|(?:final )?answer|reasoning|conclusion|summary|verification|check|notes?"
@@ -53,6 +57,7 @@ def final_answer(text: str) -> str | None:
         return joined_boxes(text, boxes)
     if tagged := TAGGED.findall(text):
         return final_answer(tagged[-1]) if SAID.search(tagged[-1]) else tagged[-1].strip() or None
+    text = _ANSWER_TAG.sub("\n", text)
     marked = [one.strip() for one in text.split("####")[1:]]
     if marked := [one for one in marked if not _HEADING.match(one)]:
         return marked[-1].split("\n")[0].strip() or None

@@ -22,18 +22,28 @@ def excluded_problems(file: Path | None) -> list[str]:
 
 
 def test_sets(output: Path, named: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The test sets that were named and those beside the output, and the training sets there; the output is neither."""
+    """The test sets that were named and those beside the output, and the training sets there; the output is neither.
+
+    Raises:
+        UserError: a path that was named is not there, or holds no test set.
+    """
     found: dict[Path, Path] = {}
+    training: dict[Path, Path] = {}
+    own = {path.resolve() for path in named}
     for path in (*named, output.parent):
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path] if path.exists() else []
-        if path != output.parent and not files:
-            what = "holds no parquet file; name its files" if path.is_dir() else "no such file or folder"
+        here = {file.resolve(): file for file in files if file.resolve() != output.resolve()}
+        tests = {at: file for at, file in here.items() if at in own or not is_training_set(file)}
+        if path in named and not tests:
+            what = "no such file or folder"
+            if path.exists():
+                there = ", ".join(file.name for file in here.values()) or "nothing"
+                what = f"no test set is there, in parquet and not for training ({there}); name its files one by one"
             raise UserError(f"--decontaminate {path}: {what}")
-        for file in files:
-            found.setdefault(file.resolve(), file)
-    found.pop(output.resolve(), None)
-    training = [file for file in found.values() if file not in named and is_training_set(file)]
-    return [file for file in found.values() if file not in training], training
+        for at, file in tests.items():
+            found.setdefault(at, file)
+        training |= {at: file for at, file in here.items() if at not in tests}
+    return list(found.values()), list(training.values())
 
 
 def names_of(files: list[Path]) -> dict[Path, str]:
@@ -42,7 +52,7 @@ def names_of(files: list[Path]) -> dict[Path, str]:
     return {file: file.stem if stems[file.stem] == 1 else str(file) for file in files}
 
 
-def problem_texts(file: Path, option: str = "decontaminating against") -> Iterator[str]:
+def problem_texts(file: Path, option: str) -> Iterator[str]:
     """The problems of a file that are kept out: as they are in the source, or else their prompts."""
     for index, row in enumerate(read_file(file, option)):
         extra, chat = row.get("extra_info"), row.get("prompt")

@@ -15,6 +15,10 @@ Row = dict[str, Any]
 SHOWN = 60  # characters of a broken line
 
 
+class Digits(str):
+    """A number with a fraction or an exponent, as JSON has it written."""
+
+
 def read_file(path: Path, option: str = "--from") -> list[Row]:
     """Every row of a file, as a dict of its columns.
 
@@ -75,7 +79,7 @@ def _object(line: str, where: str) -> Row:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text, parse_float=str, parse_constant=lambda name: None)  # NaN is an empty cell
+        return json.loads(text, parse_float=Digits, parse_constant=lambda name: None)  # NaN is an empty cell
     except json.JSONDecodeError as error:
         lines = text.splitlines()
         line = lines[min(error.lineno, len(lines)) - 1] if lines else ""

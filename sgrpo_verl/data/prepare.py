@@ -97,10 +97,18 @@ def prepare(
     if unknown := set(columns or {}) - {*source.columns, *PLAIN_COLUMNS, *VERL_COLUMNS, "data_source", "extra_info"}:
         known = ", ".join(dict.fromkeys((*source.columns, *PLAIN_COLUMNS, *VERL_COLUMNS)))
         raise UserError(f"--columns: {min(unknown)!r} is none of {known}, which a column can stand for")
-    raw, revision = (_renamed(read_file(local), columns or {}, local), None) if local else _from_hub(source)
-    prepared = _select(
-        _problems(name, source, raw, seed, filters, columns or {}), len(raw), name, source, filters, benchmarks
+    excluded = {normalized(text) for text in excluded_problems(filters.exclude)}
+    named = {path.resolve() for path in filters.decontaminate}
+    kept_out = TestSets(
+        {
+            test_set: list(problem_texts(file, "--decontaminate" if file.resolve() in named else "beside the output,"))
+            for file, test_set in names_of(benchmarks).items()
+        }
     )
+    raw, revision = (_renamed(read_file(local), columns or {}, local), None) if local else _from_hub(source)
+    problems = _problems(name, source, raw, seed, filters, columns or {})
+    prepared = _select(problems, len(raw), name, source, filters, excluded, kept_out)
+    _check_no_training_set(prepared, [file for file in benchmarks if file.resolve() not in named], names_of(benchmarks))
     if not prepared.rows:
         raise UserError(f"{name}: none of the {prepared.read} rows is left; removed: {dict(prepared.removed)}")
     if any(isinstance(row["reward_model"]["ground_truth"], list) for row in prepared.rows):  # a column has one type
@@ -109,8 +117,11 @@ def prepare(
             row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
     try:
         content = pd.DataFrame(prepared.rows).to_parquet()
-    except (ValueError, TypeError) as error:  # pyarrow's
-        raise UserError(f"{name}: a key of extra_info has values of several types ({error}); give it one") from error
+    except (ValueError, TypeError, NotImplementedError) as error:  # pyarrow's
+        raise UserError(
+            f"{name}: cannot be written as parquet ({error}); a key of extra_info must have values of one type, and no "
+            "empty dict"
+        ) from error
     record = {
         "name": name,
         "hub_id": source.hub_id,
@@ -144,8 +155,10 @@ def _check_output(parquet: Path, local: Path | None) -> None:
         raise UserError(f"--out {folder}: {nearest} must be a folder that can be written to")
     if local and local.resolve() in (parquet.resolve(), record.resolve()):
         raise UserError(f"--from {local}: would be overwritten by what is made of it; choose another --out")
-    if record.exists() and recorded(parquet) is None:
-        raise UserError(f"--out {folder}: {record} would be overwritten, and no record of `sgrpo data` is in it")
+    there = [file.name for file in (parquet, record) if file.exists()]  # ours are never without a record
+    if there and recorded(parquet) is None:
+        names = " and ".join(there)
+        raise UserError(f"--out {folder}: {names} would be overwritten, and no record of `sgrpo data` says what it is")
 
 
 def _from_hub(source: Source) -> tuple[list[Row], str]:
@@ -244,12 +257,15 @@ def _reader(
 
 
 def _select(
-    problems: Iterator[Problem | None], count: int, name: str, source: Source, filters: Filters, benchmarks: list[Path]
+    problems: Iterator[Problem | None],
+    count: int,
+    name: str,
+    source: Source,
+    filters: Filters,
+    excluded: set[str],
+    kept_out: TestSets,
 ) -> Prepared:
-    """The rows that pass every filter."""
-    excluded = {normalized(text) for text in excluded_problems(filters.exclude)}
-    names = names_of(benchmarks)
-    kept_out = TestSets({names[file]: list(problem_texts(file)) for file in benchmarks})
+    """The rows that pass every filter, are not ``excluded`` (normalized problems), and are in no test set."""
     low = float("-inf") if filters.min_difficulty is None else filters.min_difficulty
     high = float("inf") if filters.max_difficulty is None else filters.max_difficulty
     prepared = Prepared()
@@ -268,16 +284,15 @@ def _select(
             prepared.removed[f"in {test_set} ({how})"] += 1
         else:
             prepared.rows.append(_verl_row(problem, index, source))
-    _check_no_training_set(prepared, benchmarks, filters)
     return prepared
 
 
-def _check_no_training_set(prepared: Prepared, benchmarks: list[Path], filters: Filters) -> None:
+def _check_no_training_set(prepared: Prepared, unnamed: list[Path], names: dict[Path, str]) -> None:
     """A file without a record that most problems are in is more likely a training set than a test set."""
-    for file in benchmarks:
-        inside = f"in {names_of(benchmarks)[file]} ("
+    for file in unnamed:
+        inside = f"in {names[file]} ("
         lost = sum(count for cause, count in prepared.removed.items() if cause.startswith(inside))
-        if recorded(file) is None and file not in filters.decontaminate and lost > MOST * prepared.read:
+        if recorded(file) is None and lost > MOST * prepared.read:
             raise UserError(
                 f"{lost} of the {prepared.read} problems are also in {file}, which has no record beside it: if it is a "
                 f"training set, move it elsewhere; if it is a test set, say so with --decontaminate {file}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sgrpo_verl.answers.reading import boxed_answers, stated_answer, texts_of_json
+from sgrpo_verl.data.local import Digits
 
 Row = dict[str, Any]
 LETTERS = "ABCD"
@@ -97,7 +98,17 @@ def _kept(row: Row) -> Row:
     extra = {} if row.get("extra_info") is None else row["extra_info"]
     if not isinstance(extra, dict):
         raise BadCell("extra_info", f"{_shown(extra)} is no dict")
-    return {"choices": extra.get("choices", ""), "data_source": _text(row, "data_source"), "extra_info": extra}
+    kept = {"choices": extra.get("choices", ""), "data_source": _text(row, "data_source")}
+    return {**kept, "extra_info": _with_numbers(extra)}
+
+
+def _with_numbers(value: Any) -> Any:
+    """Whatever JSON holds, with numbers as numbers: only an answer's own digits matter."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(one) for one in value]
+    return float(value) if isinstance(value, Digits) else value
 
 
 def _difficulty(row: Row, column: str) -> float | None:

@@ -57,7 +57,7 @@ def budget(reasoner: Reasoner, prompt_ids: list[int], caps: Sequence[int]) -> Me
         for (cap, cut), answer in zip(forced.items(), answers, strict=True)
     }
     for cap in own:
-        kept = ids[: closed_at(ids, reasoner.form) + reasoner.answer_tokens]
+        kept = ids[: closed_at(prompt_ids, ids, reasoner.form) + reasoner.answer_tokens]
         completions[cap] = own_completion(reasoner, prompt_ids, kept, response.cut or len(kept) < len(ids), cap=cap)
     return [completions[cap] for cap in caps]
 
@@ -74,7 +74,7 @@ def truncate_like(reasoner: Reasoner, prompt_ids: list[int], thought_tokens: int
             return [own_completion(reasoner, prompt_ids, ids, cut=False)]
         opening = span.thought_start
         if span.closed and span.thought_length <= thought_tokens:
-            kept = ids[: closed_at(ids, reasoner.form)]
+            kept = ids[: closed_at(prompt_ids, ids, reasoner.form)]
             [answer] = yield [Request([*prompt_ids, *kept], reasoner.answer_tokens)]
             return [own_completion(reasoner, prompt_ids, [*kept, *answer.token_ids], answer.cut)]
     elif prompt_ids != (opened := reasoner.opened(prompt_ids)):

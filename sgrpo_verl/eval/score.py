@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import track
 
 from sgrpo_verl import correctness
+from sgrpo_verl.algorithm import serial_group
+from sgrpo_verl.algorithm.serial_group import opens_answer
 from sgrpo_verl.answers import checker
 from sgrpo_verl.answers.neighbours import FORMULA
 from sgrpo_verl.errors import UserError
@@ -66,7 +68,7 @@ def is_scored(out: Path) -> bool:
 def _scored_from(out: Path) -> dict[str, str]:
     """What scores depend on: digests of the completions and of the scorer's own code, and its parser's version."""
     package = Path(correctness.__file__).parent
-    code = [package / "correctness.py", *sorted((package / "answers").glob("*.py"))]
+    code = [*map(Path, (correctness.__file__, serial_group.__file__)), *sorted((package / "answers").glob("*.py"))]
     files = {"completions": [out / "completions.jsonl"], "scorer": code}
     digests = {
         name: hashlib.sha256(b"".join(one.read_bytes() for one in group)).hexdigest()[:16]
@@ -76,6 +78,8 @@ def _scored_from(out: Path) -> dict[str, str]:
 
 
 def _score(think_end: str, completion: dict[str, Any]) -> float:
+    # An answer that the model came to itself may go on from its thought, unless a tag stands between them.
+    before = completion["thought"] if opens_answer(think_end) and not completion["exited"] else ""
     try:
         return correctness.compute_score(
             completion["data_source"],
@@ -84,8 +88,7 @@ def _score(think_end: str, completion: dict[str, Any]) -> float:
             {
                 "choices": completion["choices"],
                 correctness.ANSWER_ALONE: True,
-                # Only an answer that the model came to itself goes on from what is before it.
-                correctness.BEFORE_ANSWER: "" if completion["exited"] else completion["thought"][-FORMULA:],
+                correctness.BEFORE_ANSWER: before[-FORMULA:],
             },
             think_end=think_end,
         )

@@ -194,7 +194,7 @@ class SerialGroupWorker(_StockWorker):
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
         row.output.metrics = scored.metrics
         right = is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)
-        if self.settings.score == "answer" and not self.form.without_end(row.answer_ids):
+        if self.settings.score == "answer" and not self.form.decode(self.form.without_end(row.answer_ids)).strip():
             return False
         return right and not (row.answer_cut and self.settings.cut_answers == "wrong")
 

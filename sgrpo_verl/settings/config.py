@@ -25,6 +25,7 @@ THINK_START = "<think>"
 THINK_END = "</think>"
 EXIT_PROMPT = f"Time is limited, stop thinking and start answering.\n{THINK_END}\n\n"
 LAYOUTS = ("rows", "packed", "auto")
+REWARD_PHRASE = "reward.custom_reward_function.reward_kwargs.think_end"
 DEFAULT_NUM_EXITS = 8
 DEFAULT_ANSWER_LENGTH = 1024
 
@@ -265,6 +266,12 @@ def doubtful(config: DictConfig) -> list[str]:
             "algorithm.sgrpo.score=response with think_start='': the reward function sees the thought, too, so an "
             "early exit can be right by what its thought says. score=answer gives it the answer, from think_end on"
         )
+    phrase, closing = OmegaConf.select(config, REWARD_PHRASE), settings.get("think_end")
+    if phrase is not None and closing is not None and phrase != closing:
+        doubts.append(
+            f"{REWARD_PHRASE}={shown(str(phrase))} and algorithm.sgrpo.think_end={shown(closing)} differ: the reward "
+            "function would look for the answer elsewhere than S-GRPO does; set both alike"
+        )
     for name in ("closing_tag_weight", "closing_tag_floor"):
         unused = settings.get(name) in (None, getattr(SGRPOConfig, name))
         if not settings.get("train_closing_tag") and not unused:
@@ -302,6 +309,9 @@ def _check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
             "actor_rollout_ref.rollout.multi_turn.enable=true: S-GRPO cuts the thought of a single turn; set it to "
             "false (rows that name another agent are left to verl)"
         )
+    phrase = OmegaConf.select(config, REWARD_PHRASE)
+    if isinstance(phrase, str) and (why := miswritten(phrase)):
+        raise ValueError(f"{REWARD_PHRASE}={shown(phrase)} {why}")
     model = config.actor_rollout_ref.model
     if not model.get("lora_adapter_path") and (Path(str(model.path)) / "lora_adapter").is_dir():
         raise ValueError(

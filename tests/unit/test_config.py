@@ -304,6 +304,17 @@ def test_a_reward_function_that_sees_a_thought_without_tags_is_told(compose_conf
     assert doubtful(compose_config(SGRPO, "+thought=boxed")) == []
 
 
+def test_the_reward_functions_own_phrase_is_looked_at(compose_config):
+    phrase = "+reward.custom_reward_function.reward_kwargs.think_end"
+    assert doubtful(compose_config(SGRPO, "+thought=boxed", f"{phrase}='\\boxed{{'")) == []
+    (doubt,) = doubtful(compose_config(SGRPO, "+thought=boxed", f"{phrase}='Answer:'"))
+    assert "reward_kwargs.think_end='Answer:' and algorithm.sgrpo.think_end='\\boxed{' differ" in doubt
+    with pytest.raises(
+        ValueError, match=r"^reward\.custom_reward_function\.reward_kwargs\.think_end=.* two backslashes"
+    ):
+        complete(compose_config(SGRPO, f"{phrase}='\\\\boxed{{'"))
+
+
 def test_a_loss_that_depends_on_what_shares_a_micro_batch_is_told(compose_config):
     mode = f"{ACTOR}.loss_agg_mode=seq-mean-token-sum-norm"
     (doubt,) = doubtful(compose_config(SGRPO, mode, "data.max_response_length=700"))

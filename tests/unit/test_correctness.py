@@ -337,12 +337,21 @@ def test_what_stands_before_a_box_counts_although_the_box_closes_the_thought(res
     thought, phrase, rest = response.partition("\\boxed{")
     told = {ANSWER_ALONE: True, BEFORE_ANSWER: thought}
     assert compute_score("", phrase + rest, "6", told, think_end="\\boxed{") == float(not part)
+    assert compute_score("", phrase + rest, "6", told) == float(not part), "without being told the phrase"
 
 
 def test_what_stands_before_the_answer_is_no_answer():
     told = {ANSWER_ALONE: True, BEFORE_ANSWER: "The answer is 6. \\fbox{6} "}
     for answer in ("\\boxed{}", "\\boxed{7}", "\\boxed{", ""):
-        assert compute_score("", answer, "6", told, think_end="\\boxed{") == 0.0
+        assert compute_score("", answer, "6", told, think_end="\\boxed{") == compute_score("", answer, "6", told) == 0.0
+
+
+@pytest.mark.parametrize("tag", ["answer", "response", "final", "final_answer", "solution", "Output", "CONCLUSION"])
+def test_a_tag_around_an_answer_is_no_part_of_it(tag):
+    for answer in ("18", "\n18\n", "$18$", "The answer is 18."):
+        for whole in (f"<{tag}>{answer}</{tag}>", f"<{tag}>{answer}", f"{answer}</{tag}>"):
+            assert compute_score("", f"So it is 17.</think>\n{whole}", "18") == 1.0
+            assert compute_score("", f"So it is 17.\n<{tag}>{answer}</{tag}>", "18", think_end=f"<{tag}>") == 1.0
 
 
 @pytest.mark.parametrize("think_end", ["\\\\boxed{", "\boxed{"])

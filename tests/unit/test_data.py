@@ -411,6 +411,7 @@ def test_only_test_sets_beside_the_output_are_kept_out_of_it(tmp_path):
     for name in ("deepmath-103k", "my_train", "math-train"):
         write(out / f"{name}.parquet", whole)
     write(out / "mine.parquet", [verl_row(row["question"], split="train") for row in rows])
+    (out / "deepmath-103k.json").write_text('{"training": true}')
     (out / "mine.json").write_text("[]")  # the data that it was made from, and no record
     write(out / "his.parquet", [verl_row(row["question"] + INSTRUCTION, split="test") for row in rows[:3]])
     (tmp_path / "other").mkdir()
@@ -601,8 +602,11 @@ def test_what_is_there_is_not_overwritten(tmp_path):
             prepare("math-500", out, source)
         assert source.read_bytes() == before
     elsewhere = write(tmp_path / "a.jsonl", [row])
-    with pytest.raises(UserError, match=r"math-500\.json would be overwritten, and no record"):
-        prepare("math-500", out, elsewhere)
+    for gone, left in (("parquet", "json"), ("json", "parquet")):
+        (out / f"math-500.{left}").touch()
+        (out / f"math-500.{gone}").unlink()
+        with pytest.raises(UserError, match=rf": math-500\.{left} would be overwritten, and no record"):
+            prepare("math-500", out, elsewhere)
     with pytest.raises(UserError, match=r"a\.jsonl must be a folder"):
         prepare("math-500", elsewhere / "below", elsewhere)
 
@@ -619,7 +623,14 @@ def test_a_test_set_that_is_named_is_read_whatever_its_format(tmp_path):
     file = prepare("deepmath-103k", tmp_path / "out", source, filters=Filters(decontaminate=(tests,)))
     assert json.loads(file.with_suffix(".json").read_text())["removed"] == {"in tests (text)": 4}
     message = refused("deepmath-103k", tmp_path / "other", source, decontaminate=(tmp_path,))
-    assert "holds no parquet file" in message
+    assert "no test set is there, in parquet and not for training (nothing)" in message
+    training = write(tmp_path / "my_train.parquet", [verl_row(row["question"]) for row in rows[:4]])
+    message = refused("deepmath-103k", tmp_path / "other", source, decontaminate=(tmp_path,))
+    assert "not for training (my_train.parquet); name its files one by one" in message
+    (tmp_path / "elsewhere").mkdir()
+    spelt = tmp_path / "elsewhere" / ".." / training.name
+    file = prepare("deepmath-103k", tmp_path / "again", source, filters=Filters(decontaminate=(tests, spelt)))
+    assert sum(json.loads(file.with_suffix(".json").read_text())["removed"].values()) == 4
     (tmp_path / "latin.txt").write_bytes("Wie groß?".encode("latin-1"))
     assert "is not UTF-8" in refused("deepmath-103k", tmp_path / "other", source, exclude=tmp_path / "latin.txt")
     assert "it must be a file" in refused("deepmath-103k", tmp_path / "other", source, exclude=tmp_path)
@@ -679,7 +690,17 @@ def test_cells_that_were_misread(tmp_path):
             for text, value in (("b", 1), ("c", "t"))
         ],
     )
-    assert "extra_info has values of several types" in refused("math-500", tmp_path / "out3", mixed)
+    assert "extra_info must have values of one type" in refused("math-500", tmp_path / "out3", mixed)
+    numbers = [
+        {
+            "prompt": [{"role": "user", "content": text}],
+            "reward_model": {"ground_truth": "1"},
+            "extra_info": {"a": value},
+        }
+        for text, value in (("b", 0.5), ("c", 1))
+    ]
+    found = prepared(tmp_path / "numbers", write(tmp_path / "numbers.jsonl", numbers))
+    assert [row["extra_info"]["a"] for row in found] == [0.5, 1.0]
     mistyped = write(tmp_path / "mistyped.jsonl", [{"problem": "a", "answer": "1", "Ans": "7"}])
     with pytest.raises(UserError, match="--columns: 'anser' is none of problem, answer"):
         prepare("math-500", tmp_path / "out3", mistyped, columns={"anser": "Ans"})

@@ -27,6 +27,9 @@ LATEX = [
     "\\nabla f",
     "\\notin",
     "\\newline",
+    "\\noindent\\textbf{Answer:}",
+    "\\neg p",
+    "\n\tAnswer:",
 ]
 
 
@@ -70,6 +73,7 @@ def test_a_control_character_that_a_single_backslash_became_is_named(text, meant
 def test_a_phrase_is_shown_as_it_was_read():
     assert shown("\n\\boxed{") == "'\\n\\boxed{'"
     assert shown("\boxed{") == "'\\x08oxed{'"
+    assert shown("\text{") == "'\\x09ext{'", "not the phrase that was meant"
 
 
 @given(st.text(alphabet="ab{}()[]\n .$<>/", max_size=30))

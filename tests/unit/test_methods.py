@@ -153,6 +153,19 @@ def test_a_prompt_that_closes_the_thought_leaves_an_answer():
     assert completion.closed
 
 
+def test_an_answer_after_a_prompt_that_closes_the_thought_has_the_same_room():
+    prompt, text = [*PROMPT, *encode(f"\n{THINK_END}\n\n")], f"{ANSWER}, or \\boxed{{16}}"
+    script = Script()
+    script.ids = [*encode(text), EOS]
+    script.generate = lambda request: Generated(script.ids[: request.max_tokens], None, None, False)
+    [completion] = run(methods.budget(reasoner(answer_tokens=3), prompt, (5,)), script)
+    assert (completion.answer_tokens, completion.cut) == (3, True)
+    method = methods.truncate_like(reasoner(answer_tokens=3), prompt, 5)
+    next(method)
+    [request] = method.send([Generated([*encode(text), EOS], None, None, False)])
+    assert request.prompt_ids == prompt, "it is answered from there, and nothing goes on behind the end"
+
+
 def test_budget_cuts_at_each_cap_and_leaves_a_shorter_thought_alone():
     length = len(encode(THOUGHT))
     caps = (1, 7, length - 1, length, 100)

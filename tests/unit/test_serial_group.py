@@ -373,13 +373,22 @@ class TestAnAnswerThatTheClosingPhraseOpens:
 
     def test_what_opens_an_answer(self):
         phrases = (BOX, "\\(\\boxed{", "Answer: [", "(", "Final answer:", "**Answer:**", "####", "Answer: $", "答案是")
-        assert all(map(opens_answer, (*phrases, "</think>\n<answer>", "<answer>", "<final>", "\\begin{answer}")))
+        marked = ("(Answer)", "<b>Final Answer:</b>", "[[Answer]]", "[ANSWER]", "[Final Answer]", "## Final Response")
+        opening = ("</think>\n<answer>", "<answer>", "<final>", "<response>", "<CONCLUSION>", "\\begin{answer}")
+        assert all(map(opens_answer, (*phrases, *marked, *opening, "</Thought>\n<Output>")))
         tags = (
             "</think>",
             "[/THINK]",
             "<|end_of_thought|>",
             "◁/think▷",
             "<|channel|>final<|message|>",
+            "<|end|><|start|>assistant<|channel|>final<|message|>",
+            "<|end_of_thought|>\n\n<|begin_of_solution|>",
+            "</seed:think>",
+            "<channel|>",
+            "<transition>",
+            "<end_of_transcript>",
+            "<end_thinking_output>",
             "<answer></answer>",
         )
         assert not any(map(opens_answer, tags))
