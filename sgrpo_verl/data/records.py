@@ -12,6 +12,14 @@ from sgrpo_verl.errors import UserError
 _FOR_TRAINING = re.compile(r"(?:^|[^a-z])train(?:ing)?(?:$|[^a-z])", re.IGNORECASE)  # my_train, gsm8k-train
 
 
+def read_parquet(file: Path) -> pd.DataFrame:
+    """A parquet file whole; a UserError if it cannot be read."""
+    try:
+        return pd.read_parquet(file)
+    except (OSError, ValueError) as error:  # pyarrow's own are of these
+        raise UserError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]})") from error
+
+
 def record_of(parquet: Path) -> Path:
     """Where the record is that ``sgrpo data`` writes beside a parquet file."""
     return parquet.with_suffix(".json")
@@ -37,9 +45,6 @@ def is_training_set(parquet: Path) -> bool:
 
 def _split(parquet: Path) -> str | None:
     """What verl's scripts for data sets write into every row."""
-    try:
-        frame = pd.read_parquet(parquet)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{parquet}: cannot be read as parquet ({error})") from error
+    frame = read_parquet(parquet)
     first = frame["extra_info"].iloc[0] if "extra_info" in frame.columns and len(frame) else None
     return first.get("split") if isinstance(first, dict) else None

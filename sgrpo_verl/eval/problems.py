@@ -3,16 +3,15 @@
 import hashlib
 import json
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sgrpo_verl.correctness import acceptable_answers, choices_of
-from sgrpo_verl.data.records import is_training_set
+from sgrpo_verl.data.records import is_training_set, read_parquet
 from sgrpo_verl.errors import UserError
 
 
@@ -43,7 +42,7 @@ def read_benchmarks(data: Path, names: Sequence[str]) -> dict[str, list[Problem]
         if Path(name).name != name:
             raise UserError(f"--benchmarks {name}: must be the name of a file in --data, without a folder")
     files = sorted(data.glob("*.parquet"))
-    names = names or [file.stem for file in files if not _read_by(is_training_set, file)]
+    names = names or [file.stem for file in files if not is_training_set(file)]
     if not names:
         raise UserError(
             f"--data {data}: holds no .parquet file of a benchmark; `sgrpo data NAME --out {data}` makes one"
@@ -55,7 +54,7 @@ def _read(file: Path) -> list[Problem]:
     if not file.is_file():
         there = ", ".join(sorted(other.stem for other in file.parent.glob("*.parquet"))) or "none"
         raise UserError(f"--benchmarks {file.stem}: there is no {file} (there: {there}); `sgrpo data` makes it")
-    frame = _read_by(pd.read_parquet, file)
+    frame = read_parquet(file)
     missing = {"prompt", "reward_model"} - set(frame.columns)
     if missing:
         raise UserError(f"{file}: no column {', '.join(sorted(missing))}; it must have verl's columns")
@@ -65,13 +64,6 @@ def _read(file: Path) -> list[Problem]:
         return [_problem(file.stem, index, row) for index, row in enumerate(frame.to_dict("records"))]
     except ValueError as error:
         raise UserError(f"{file}, {error}") from error
-
-
-def _read_by(reader: Callable[[Path], Any], file: Path) -> Any:
-    try:
-        return reader(file)
-    except (OSError, ValueError) as error:  # pyarrow's own are of these
-        raise UserError(f"{file}: cannot be read as parquet ({str(error).splitlines()[0]})") from error
 
 
 def _problem(benchmark: str, index: int, row: dict[str, Any]) -> Problem:
