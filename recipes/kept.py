@@ -71,7 +71,7 @@ def _product_seconds(dtype: torch.dtype) -> float:
 
 
 def finished(run: Path) -> bool:
-    """Whether an evaluation has ended: ``sgrpo score`` summarizes one that has not, too."""
+    """Whether an evaluation has ended: an earlier ``sgrpo score`` may have summarized one that has not."""
     return (run / "summary.json").exists() and not unfinished(run)
 
 

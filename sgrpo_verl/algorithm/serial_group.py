@@ -90,7 +90,7 @@ def special_token(tokenizer: Any, tag: str) -> int | None:
     find = getattr(tokenizer, "convert_tokens_to_ids", None)
     token = find(tag) if find and tag else None
     known = isinstance(token, int) and token != getattr(tokenizer, "unk_token_id", None)
-    special = tag in _special_tokens(tokenizer) or _TAG.fullmatch(tag)  # and no phrase that is a word of the vocabulary
+    special = _TAG.fullmatch(tag) or tag in _special_tokens(tokenizer)  # and no phrase that is a word of the vocabulary
     return token if known and special and tokenizer.decode([token]).strip() == tag else None
 
 
@@ -154,7 +154,7 @@ def find_thought(prompt_ids: Sequence[int], response_ids: Sequence[int], form: T
     opening tag is no part of the thought, unless the prompt has opened it.
     """
     prompt_end = _end_of(prompt_ids, form)
-    if prompt_end.endswith(form.think_end.rstrip()):
+    if _closes(prompt_end, form):
         return ThoughtSpan(0, 0, 0, closed=True)
     response = list(response_ids)
     end, answer_start, closed = _find_end(response, form)
@@ -171,10 +171,14 @@ def _end_of(prompt_ids: Sequence[int], form: ThoughtFormat) -> str:
     return form.decode(list(prompt_ids)[-LONGEST_TAIL:]).rstrip()
 
 
+def _closes(prompt_end: str, form: ThoughtFormat) -> bool:
+    return prompt_end.endswith(form.think_end.rstrip())
+
+
 def closed_at(prompt_ids: Sequence[int], response_ids: Sequence[int], form: ThoughtFormat) -> int:
     """How many tokens of a response hold its thought and all of what closes it; more than there are if nothing does."""
     response = list(response_ids)
-    if _end_of(prompt_ids, form).endswith(form.think_end.rstrip()):
+    if _closes(_end_of(prompt_ids, form), form):
         return 0
     _, end, _ = _find_end(response, form)
     return end if form.think_end in form.decode(response[:end]) else end + 1

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+from pyarrow import ArrowException
 from rich.progress import track
 
 from sgrpo_verl.correctness import acceptable_answers, choices_of
@@ -117,7 +118,7 @@ def prepare(
             row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
     try:
         content = pd.DataFrame(prepared.rows).to_parquet()
-    except (ValueError, TypeError, NotImplementedError) as error:  # pyarrow's
+    except ArrowException as error:  # types that do not fit together, or that parquet has not; nothing is written yet
         raise UserError(
             f"{name}: cannot be written as parquet ({error}); a key of extra_info must have values of one type, and no "
             "empty dict"

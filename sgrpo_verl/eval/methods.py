@@ -56,8 +56,8 @@ def budget(reasoner: Reasoner, prompt_ids: list[int], caps: Sequence[int]) -> Me
         cap: exited_completion(reasoner, prompt_ids, cut, reasoner.exit_prompt, answer, cap=cap)
         for (cap, cut), answer in zip(forced.items(), answers, strict=True)
     }
+    kept = ids[: closed_at(prompt_ids, ids, reasoner.form) + reasoner.answer_tokens] if own else []
     for cap in own:
-        kept = ids[: closed_at(prompt_ids, ids, reasoner.form) + reasoner.answer_tokens]
         completions[cap] = own_completion(reasoner, prompt_ids, kept, response.cut or len(kept) < len(ids), cap=cap)
     return [completions[cap] for cap in caps]
 
