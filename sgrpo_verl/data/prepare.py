@@ -118,10 +118,13 @@ def prepare(
             row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
     try:
         content = pd.DataFrame(prepared.rows).to_parquet()
-    except ArrowException as error:  # types that do not fit together, or that parquet has not; nothing is written yet
+    except (
+        ArrowException,
+        OverflowError,
+    ) as error:  # types or numbers that parquet cannot hold; nothing is written yet
         raise UserError(
-            f"{name}: cannot be written as parquet ({error}); a key of extra_info must have values of one type, and no "
-            "empty dict"
+            f"{name}: cannot be written as parquet ({error}); a key of extra_info must have values of one type, no "
+            "empty dict, and no whole number of more than 64 bits"
         ) from error
     record = {
         "name": name,

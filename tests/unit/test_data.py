@@ -691,6 +691,10 @@ def test_cells_that_were_misread(tmp_path):
         ],
     )
     assert "extra_info must have values of one type" in refused("math-500", tmp_path / "out3", mixed)
+    for extra_info in ({"tools": {}}, {"a": 10**30}):
+        row = {"prompt": [{"role": "user", "content": "b"}], "reward_model": {"ground_truth": "1"}}
+        unwritable = write(tmp_path / "unwritable.jsonl", [{**row, "extra_info": extra_info}])
+        assert "cannot be written as parquet" in refused("math-500", tmp_path / "out3", unwritable)
     numbers = [
         {
             "prompt": [{"role": "user", "content": text}],
