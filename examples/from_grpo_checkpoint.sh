@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # S-GRPO as the last step of training, as the paper advises: from_grpo_checkpoint.sh CHECKPOINT MERGED [OVERRIDE…], such as
-# from_grpo_checkpoint.sh checkpoints/global_step_100 merged. MERGED is made from CHECKPOINT unless it is there.
+# from_grpo_checkpoint.sh checkpoints/gsm8k/grpo/global_step_58 merged. MERGED is made from CHECKPOINT unless it is there.
 set -euo pipefail
 checkpoint="$1" merged="$2"
 if [ ! -e "$merged" ]; then

@@ -15,4 +15,9 @@ exec python -m verl.trainer.main_ppo \
   actor_rollout_ref.rollout.name=vllm \
   actor_rollout_ref.rollout.n=9 \
   reward.custom_reward_function.path=pkg://sgrpo_verl.correctness \
+  trainer.total_epochs=1 \
+  trainer.save_freq=20 \
+  trainer.logger=[console] \
+  trainer.project_name=gsm8k \
+  'trainer.experiment_name=${algorithm.adv_estimator}' \
   "$@"

@@ -2,8 +2,8 @@
 
     python -m recipes.ablation.taught_stop --out outputs/ablation
 
-Also trains the published reasoner, which does stop by itself now and then, to see what it costs there. Can be stopped
-and started again: finished runs are kept.
+With --stops-by-itself, it trains the toys' usual reasoner instead, which stops by itself now and then, to see what the
+taught stop costs there. Can be stopped and started again: finished runs are kept.
 """
 
 from pathlib import Path
@@ -30,14 +30,14 @@ def main(
     ),
     variants: Annotated[str, typer.Option(help="Comma-separated.")] = VARIANTS,
     seeds: Annotated[str, typer.Option(help="Comma-separated.")] = ",".join(map(str, SEEDS)),
-    published: Annotated[
-        bool, typer.Option("--published", help="Train the reasoner that stops by itself now and then.")
+    stops_by_itself: Annotated[
+        bool, typer.Option("--stops-by-itself", help="Train the reasoner that stops by itself now and then instead.")
     ] = False,
 ) -> None:
     """Every variant on every seed, one run after another; then the tables and plots."""
     named = {variant.name: variant for variant in STOPS}
     chosen, numbers = kept.chosen(variants, named), kept.seeds(seeds)
-    task = STOPS_BY_ITSELF if published else NEVER_STOPS
+    task = STOPS_BY_ITSELF if stops_by_itself else NEVER_STOPS
     out = command.made(out)
     train_all(out, reasoners.resolve(), [(task, one, seed) for seed in numbers for one in chosen])
     write(out / task, task)
