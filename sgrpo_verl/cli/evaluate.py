@@ -140,7 +140,7 @@ def evaluate(
     data_parallel_size: Annotated[
         int | None,
         typer.Option(
-            help="Engines, each with its share of the problems; by default, as many as there are visible GPUs for.",
+            help="Engines, each with its share of the problems; by default, as many as fit on the visible GPUs.",
             rich_help_panel=ENGINE,
         ),
     ] = None,
