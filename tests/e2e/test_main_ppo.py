@@ -218,7 +218,8 @@ def test_sgrpo_from_a_grpo_checkpoint_killed_and_resumed(task_overrides, grpo, t
 def test_a_recipes_ablation_on_two_devices_with_the_oldest_verl(task_overrides, oldest_verl, tmp_path):
     """R1-Distill-Qwen-7B's recipe on a tiny Qwen2, with ``sgrpo=shortest_only``: one row of a group is rewarded.
 
-    Two actor ranks with two vLLM replicas and two agent-loop workers, packed rows, and verl's rollout correction.
+    Two actor ranks with two vLLM replicas and two agent-loop workers, packed rows, verl's rollout correction, and a
+    reference model.
     Weights are random, so the reward function tosses a coin.
     """
     model = R1_DISTILL_QWEN.save(tmp_path / "model")
@@ -227,6 +228,7 @@ def test_a_recipes_ablation_on_two_devices_with_the_oldest_verl(task_overrides, 
         "algorithm.sgrpo.num_exits=5",
         "algorithm.sgrpo.layout=packed",
         "algorithm.rollout_correction.rollout_is=token",
+        "actor_rollout_ref.actor.use_kl_loss=true",
         "algorithm.filter_groups.enable=true",  # the oldest verl finds no reward unless our rows say it
         "algorithm.filter_groups.metric=reward",
         "actor_rollout_ref.rollout.agent.num_workers=2",
@@ -246,6 +248,7 @@ def test_a_recipes_ablation_on_two_devices_with_the_oldest_verl(task_overrides, 
     for data in run.steps().values():
         assert any(name.startswith("rollout_corr/") for name in data), sorted(data)
         assert 2 * data["global_seqlen/mean"] < data["perf/total_num_tokens"], "two ranks are given fewer tokens"
+    assert 0 <= run.steps()[1]["actor/kl_loss"] < run.steps()[2]["actor/kl_loss"] < 0.01, "from where training began"
     rewards = [[row["score"] for row in rows.values()] for rows in run.rows(1).values() if len(rows) > 1]
     assert all(sum(group) in (0.0, 1.0) and len(group) <= 6 for group in rewards)
     assert all(len(set(group)) > 1 for group in rewards), "the filter has taken out the groups that teach nothing"

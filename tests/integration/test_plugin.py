@@ -128,20 +128,22 @@ import verl.workers.engine.fsdp.transformer_impl
 print(hasattr(distributed.initialize_global_process_group_ray, "__wrapped__"))
 print("cpu" in EngineRegistry._engines["language_model"]["fsdp2"])
 print(hasattr(importlib.metadata.version, "__wrapped__"))
+print(hasattr(verl.workers.engine.fsdp.transformer_impl.CPUOffloadPolicy, "__wrapped__"))
 """
 
 
 def test_the_cpu_patches_keep_out_where_torch_has_an_accelerator():
-    assert python(PATCHED.format(cuda=None))[0].split() == ["True", "True", "True"]
-    assert python(PATCHED.format(cuda="13.0"))[0].split() == ["False", "False", "False"]
-    assert python(PATCHED.format(cuda="13.0"), VERL_PLATFORM="cpu")[0].split() == ["True", "True", "True"]
-    assert python(PATCHED.format(cuda=None), VERL_PLATFORM="nvidia")[0].split() == ["False", "False", "False"]
+    assert python(PATCHED.format(cuda=None))[0].split() == ["True"] * 4
+    assert python(PATCHED.format(cuda="13.0"))[0].split() == ["False"] * 4
+    assert python(PATCHED.format(cuda="13.0"), VERL_PLATFORM="cpu")[0].split() == ["True"] * 4
+    assert python(PATCHED.format(cuda=None), VERL_PLATFORM="nvidia")[0].split() == ["False"] * 4
 
 
 def test_the_cpu_patches_are_still_needed():
     """What each of them fixes, in verl and vLLM as they are; when one fails, the patch can go."""
     code = """
 import importlib.metadata, inspect
+import torch
 import torch.distributed as dist
 from verl.utils import distributed
 from verl.workers.engine.base import EngineRegistry
@@ -156,6 +158,11 @@ try:
     dist.init_process_group("cpu:gloo,cpu:gloo", rank=0, world_size=1, init_method="tcp://127.0.0.1:29999")
 except ValueError:
     print("CHECK torch refuses a second backend for the cpu")
+print("CHECK", "pin_memory=True" in inspect.getsource(verl.workers.engine.fsdp.transformer_impl))
+try:
+    torch.zeros(1).pin_memory()
+except RuntimeError:
+    print("CHECK torch pins no memory")
 print("CHECK fsdp2 on", sorted(str(one) for one in EngineRegistry._engines["language_model"]["fsdp2"]))
 from vllm.platforms.cpu import CpuPlatform
 print("CHECK", 'distributed_executor_backend = "mp"' in inspect.getsource(CpuPlatform.check_and_update_config))
@@ -167,6 +174,8 @@ print("CHECK vLLM compiles however eager it is", "@torch.compile" in inspect.get
         "CHECK no distribution is named vllm",
         "CHECK verl.utils.distributed",
         "CHECK torch refuses a second backend for the cpu",
+        "CHECK True",
+        "CHECK torch pins no memory",
         "CHECK fsdp2 on ['cuda', 'npu']",
         "CHECK True",
         "CHECK True",

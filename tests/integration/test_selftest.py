@@ -20,7 +20,7 @@ from sgrpo_verl.selftest.engine import build_loss
 from sgrpo_verl.selftest.groups import rows_of
 from sgrpo_verl.selftest.progress import Report
 from sgrpo_verl.selftest.run import STAGES, Stage, selftest
-from sgrpo_verl.settings.config import complete
+from sgrpo_verl.settings.complete import complete
 from sgrpo_verl.workbench.model import write_random_model
 from tests import faults
 

@@ -18,7 +18,9 @@ from transformers import (
 )
 
 from sgrpo_verl.hooks.table import COMPLETED
-from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig, complete, doubtful
+from sgrpo_verl.settings.complete import complete
+from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, EXIT_PROMPT, SGRPOConfig
+from sgrpo_verl.settings.verl_settings import doubtful
 
 SGRPO = "algorithm.adv_estimator=sgrpo"
 TAUGHT = "+sgrpo=taught_stop"
@@ -214,6 +216,19 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         ([f"{AGENT}.default_agent_loop=tool_agent"], r"default_agent_loop=tool_agent.*single_turn_agent"),
         (["actor_rollout_ref.rollout.multi_turn.enable=true"], r"multi_turn\.enable=true: S-GRPO cuts .*single turn"),
         (["distillation.enabled=true"], r"distillation\.enabled=true"),
+        (["actor_rollout_ref.rollout.temperature=0"], r"rollout\.temperature=0: must be above 0; .* nothing would be"),
+        (["critic.enable=true"], r"critic\.enable=true: S-GRPO's advantages need no critic"),
+        (["skip.rollout_tq.enable=true"], r"skip\.rollout_tq\.enable=true: .* repeats rows of a serial group"),
+        (
+            ["custom_reward_function.path=mine.py"],
+            r"^custom_reward_function\.path=mine\.py: .*; set reward\.custom_reward_function\.path=mine\.py$",
+        ),
+        (["reward_model.reward_manager=dapo"], r"^reward_model\.reward_manager=dapo: .*; set reward\.reward_manager\."),
+        (["reward_model.enable=true"], r"^reward_model\.enable=True: .*; set reward\.reward_model\.enable=True$"),
+        (
+            [f"{ACTOR}.ppo_mini_batch_size=4", "trainer.n_gpus_per_node=8"],
+            r"ppo_mini_batch_size=4: with 9 rows .* 36 rows, and 8 data-parallel ranks .*; set it to a multiple of 8$",
+        ),
         (["actor_rollout_ref.rollout.enable_rollout_routing_replay=true"], r"enable_rollout_routing_replay=true"),
         (
             ["+algorithm.sgrpo.train_exit_prompt=true", "algorithm.rollout_correction.bypass_mode=true"],
@@ -262,6 +277,24 @@ def test_one_sentence_for_each_contradiction(compose_config, overrides, message)
         complete(config)
     assert "\n" not in str(error.value)
     assert OmegaConf.to_container(config) == untouched
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [f"{ACTOR}.ppo_mini_batch_size=8", "trainer.nnodes=2", f"{N}=6"],  # 48 rows for 16 ranks
+        [f"{ACTOR}.ppo_mini_batch_size=4", f"{ACTOR}.fsdp_config.ulysses_sequence_parallel_size=2"],  # 36 for 4
+        [f"{ACTOR}.ppo_mini_batch_size=4", f"{ACTOR}.ulysses_sequence_parallel_size=2"],  # verl's older name for it
+        [f"{ACTOR}.ppo_mini_batch_size=4", f"{ACTOR}.strategy=megatron"],  # has ranks of other kinds, and its own check
+    ],
+)
+def test_a_mini_batch_that_the_ranks_can_share_evenly(compose_config, overrides):
+    complete(compose_config(SGRPO, "trainer.n_gpus_per_node=8", *overrides))
+
+
+def test_an_old_name_beside_the_new_one_does_no_harm(compose_config):
+    same = ("custom_reward_function.path=mine.py", "reward.custom_reward_function.path=mine.py")
+    complete(compose_config(SGRPO, *same))
 
 
 def test_a_base_whose_adapter_verl_would_leave_out_is_refused(compose_config, tmp_path):
