@@ -11,14 +11,12 @@ from omegaconf import DictConfig, open_dict
 
 from sgrpo_verl.hooks.table import COMPLETED
 from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
+from sgrpo_verl.settings.checks import as_dict, require_int, setting_error
 from sgrpo_verl.settings.config import (
     AGENT_LOOP_MANAGER,
     DEFAULT_ANSWER_LENGTH,
     DEFAULT_NUM_EXITS,
     SGRPOConfig,
-    as_dict,
-    require_int,
-    setting_error,
 )
 from sgrpo_verl.settings.verl_settings import check_verl_settings
 

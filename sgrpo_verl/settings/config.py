@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule
 from sgrpo_verl.algorithm.steps import STEPS
 from sgrpo_verl.hooks.table import MANAGER
+from sgrpo_verl.settings.checks import as_dict, is_number, require_int, require_one_of, setting_error
 from sgrpo_verl.settings.escapes import miswritten, shown
 
 AGENT_LOOP_MANAGER = f"{MANAGER}.SerialGroupManager"
@@ -53,7 +53,7 @@ class SGRPOConfig:
         require_int("num_exits", self.num_exits)
         require_int("answer_length", self.answer_length)
         get_reward_schedule(self.reward)
-        if not _is_number(self.decay_base) or self.decay_base <= 1:
+        if not is_number(self.decay_base) or self.decay_base <= 1:
             raise setting_error(
                 "decay_base",
                 self.decay_base,
@@ -76,27 +76,27 @@ class SGRPOConfig:
             raise setting_error(
                 "think_start", self.think_start, "must differ from think_end; empty, if nothing opens a thought"
             )
-        _require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even", *STEPS))
+        require_one_of("exit_sampling", self.exit_sampling, ("uniform", "even", *STEPS))
         markers = self.step_markers
         if isinstance(markers, str) or not markers or not all(isinstance(one, str) and one for one in markers):
             raise setting_error("step_markers", markers, "must be a list of words, such as [Wait,Alternatively]")
         object.__setattr__(self, "step_markers", tuple(markers))  # OmegaConf has lists
-        _require_one_of("layout", self.layout, LAYOUTS)
-        _require_one_of("score", self.score, ("answer", "response"))
-        _require_one_of("cut_answers", self.cut_answers, ("scored", "wrong"))
-        _require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
-        _require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
+        require_one_of("layout", self.layout, LAYOUTS)
+        require_one_of("score", self.score, ("answer", "response"))
+        require_one_of("cut_answers", self.cut_answers, ("scored", "wrong"))
+        require_one_of("train_exit_prompt", self.train_exit_prompt, (True, False))
+        require_one_of("norm_adv_by_std", self.norm_adv_by_std, (True, False))
         self._check_closing_tag()
-        if not _is_number(self.correct_threshold):
+        if not is_number(self.correct_threshold):
             raise setting_error("correct_threshold", self.correct_threshold, "must be a finite number")
 
     def _check_closing_tag(self) -> None:
-        _require_one_of("train_closing_tag", self.train_closing_tag, (True, False))
-        if not _is_number(self.closing_tag_weight) or not 0 < self.closing_tag_weight < math.inf:
+        require_one_of("train_closing_tag", self.train_closing_tag, (True, False))
+        if not is_number(self.closing_tag_weight) or not 0 < self.closing_tag_weight < math.inf:
             raise setting_error(
                 "closing_tag_weight", self.closing_tag_weight, "must be a number above 0 (1: as any token)"
             )
-        if not _is_number(self.closing_tag_floor) or not 0 <= self.closing_tag_floor < 1:
+        if not is_number(self.closing_tag_floor) or not 0 <= self.closing_tag_floor < 1:
             raise setting_error(
                 "closing_tag_floor", self.closing_tag_floor, "must be a probability, at least 0 and below 1"
             )
@@ -119,25 +119,3 @@ class SGRPOConfig:
     def of(cls, config: DictConfig) -> "SGRPOConfig":
         """The settings of a verl config that ``complete`` went over."""
         return cls(**as_dict(config.algorithm.sgrpo))
-
-
-def as_dict(node: DictConfig) -> dict[str, Any]:
-    return {str(name): value for name, value in OmegaConf.to_container(node, resolve=True).items()}  # type: ignore[union-attr]
-
-
-def setting_error(name: str, value: Any, what: str) -> ValueError:
-    return ValueError(f"algorithm.sgrpo.{name}={shown(value) if isinstance(value, str) else repr(value)} {what}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def require_int(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise setting_error(name, value, "must be a whole number of at least 1")
-
-
-def _require_one_of(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
-        raise setting_error(name, value, f"must be one of {', '.join(str(choice) for choice in choices)}")
