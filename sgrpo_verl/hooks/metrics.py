@@ -67,7 +67,7 @@ def group_notes(
 
 
 def notes_of(tag: dict[str, Any]) -> dict[str, Any] | None:
-    """A row's notes. Empty for rows outside serial groups, and for padding, whose tag verl copies from another row."""
+    """A row's notes. None for rows outside serial groups, and for padding, whose tag verl copies from another row."""
     return None if tag.get("is_padding", False) else tag.get(TAG)
 
 
@@ -111,6 +111,23 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
     if cached := [row["cached_share"] for row in exits if row["cached_share"] is not None]:
         metrics["sgrpo/prefix_cache_hit"] = mean(cached)
     return metrics
+
+
+def outside_groups(tags: Sequence[dict[str, Any]]) -> str | None:
+    """A warning for a step with rows that are in no serial group; None if there are none.
+
+    Raises:
+        ValueError: no row is in one.
+    """
+    rows = [tag for tag in tags if not tag.get("is_padding", False)]
+    without = sum(notes_of(tag) is None for tag in rows)
+    why = "Rows of the dataset that name another agent (agent_name) are left to verl, without early exits"
+    if rows and without == len(rows):
+        raise ValueError(
+            f"none of the first step's {without} rows is of a serial group, so this is no S-GRPO. {why}; take the "
+            "column out, or set it to single_turn_agent"
+        )
+    return f"{without} of the first step's {len(rows)} rows are in no serial group. {why}" if without else None
 
 
 def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
@@ -219,7 +236,11 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     ours = serial_group_metrics(batch.tags)
     if not hasattr(trainer, "_sgrpo_notes"):  # the first step that this process sees
         settings, endings = trainer.config.algorithm.sgrpo, partial(_endings, trainer, batch)
-        for warning in (nothing_to_cut(ours, trainer.config), never_closed(ours, settings, endings)):
+        for warning in (
+            outside_groups(batch.tags),
+            nothing_to_cut(ours, trainer.config),
+            never_closed(ours, settings, endings),
+        ):
             if warning:
                 logger.warning(warning)
     answer_length = trainer.config.algorithm.sgrpo.answer_length

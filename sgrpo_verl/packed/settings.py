@@ -3,12 +3,16 @@
 import os
 from typing import Any
 
+import verl
 from omegaconf import DictConfig, OmegaConf, open_dict
+from packaging.version import Version
 
 from sgrpo_verl.hooks.table import PACKED_ATTENTION
 
 STRATEGIES = ("fsdp", "fsdp2")
 _ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
+_REPLACED = (None, "sdpa", PACKED_ATTENTION)  # torch's own is what rows have where there is no other
+_KEEPS_WITHIN = Version("0.9.1")
 
 
 def choose_packed_attention(config: DictConfig) -> dict[str, Any]:
@@ -27,6 +31,8 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
         config: verl's.
         rows: of a group, early exits and full response.
     """
+    if (chosen := OmegaConf.select(config, _ATTENTION)) not in _REPLACED:
+        return f"{_ATTENTION}={chosen}: packed rows bring an attention of their own; leave it out"
     for name, right, why in (
         ("actor_rollout_ref.actor.strategy", STRATEGIES, "only verl's FSDP engines pack"),
         ("actor_rollout_ref.ref.strategy", (None, *STRATEGIES), "only verl's FSDP engines pack"),
@@ -43,6 +49,16 @@ def why_not_packed(config: DictConfig, rows: int) -> str | None:
     if what := _what_no_packed_attention_has(config):
         return f"actor_rollout_ref.model.path={config.actor_rollout_ref.model.path}, whose {what}: choose another model"
     return None if config.actor_rollout_ref.actor.use_dynamic_bsz else _wrong_micro_batches(config, rows)
+
+
+def overfull_micro_batches() -> str | None:
+    """What verl before 0.9.1 does to packed groups, which are long; None for later ones."""
+    if Version(verl.__version__) >= _KEEPS_WITHIN:
+        return None
+    return (
+        f"verl {verl.__version__} makes micro-batches of packed groups up to half as long again as "
+        "actor_rollout_ref.actor.ppo_max_token_len_per_gpu allows; install verl 0.9.1"
+    )
 
 
 def _what_no_packed_attention_has(config: DictConfig) -> str | None:

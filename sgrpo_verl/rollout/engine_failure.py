@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sgrpo_verl.engine.log import cause_of
@@ -45,8 +46,11 @@ async def reason(error: BaseException) -> str:
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeManagerAddress"] == address]
         if nodes:
             there = NodeAffinitySchedulingStrategy(nodes[0], soft=False)
-            log, files = await ray.remote(num_cpus=0)(_log_of).options(scheduling_strategy=there).remote(pid)
-            where = f". Its whole log is {files} on {address}"
+            try:
+                log, files = await ray.remote(num_cpus=0)(_log_of).options(scheduling_strategy=there).remote(pid)
+                where = f". Its whole log is {files} on {address}"
+            except RayError as unread:  # its node has died, too
+                where = f". Its log on {address} could not be read: {unread}"
     return cause_of(getattr(error, "cause", error), log) + where
 
 

@@ -12,12 +12,13 @@ from inspect import BoundArguments
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorUnavailableError, RayActorError
 
 from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
 
-FAILURES_IN_A_ROW = 32  # sessions of all workers; verl's async trainers draw another prompt for each, without end
+FAILURES = 32  # sessions, beside those that are still running: verl's async trainers draw another prompt for each
+SECONDS = 60  # to wait for a worker's report before the others go on without it
 
 
 class RolloutFailed(RuntimeError):
@@ -26,13 +27,14 @@ class RolloutFailed(RuntimeError):
 
 @dataclass
 class Report:
-    """What has become of a worker's sessions since it was last asked."""
+    """What has become of sessions: of one worker's since it was last asked, or of all workers'."""
 
     failed: int = 0
     succeeded: int = 0
     last_failure: str = ""
     lost: str = ""  # why it cannot continue at all: an actor that it needs has died
     failed_in_training: int = 0  # of the failed ones, those that no validation asked for
+    running: int = 0  # at the time of the report
 
 
 class Watch:
@@ -40,33 +42,55 @@ class Watch:
 
     def __init__(self, workers: Sequence[Any]):
         self.workers = workers
-        self.in_a_row = 0
+        self.asked: dict[int, Any] = {}  # reports that have not come yet, by the worker's number
+        self.failed_since_success = 0
         self.seen = Report()  # since ``taken``
         self.failed_in_training = 0  # since a training batch was last taken; a validation may come in between
 
     def look(self) -> None:
-        """Ask every worker. Their answers are complete: a session is counted before verl can see that it ended.
+        """Ask every worker. A session is counted before verl can see that it ended.
 
         Raises:
-            RolloutFailed: a worker has died or cannot continue, or too many sessions in a row have failed.
+            RolloutFailed: a worker has died or cannot continue, or too many sessions have failed and none succeeded.
         """
-        try:
-            reports: list[Report] = ray.get([worker.report.remote() for worker in self.workers])
-        except RayActorError as error:
-            raise RolloutFailed(f"the rollout cannot continue: {error}") from error
+        reports = self._reports()
         if lost := next((report.lost for report in reports if report.lost), ""):
             raise RolloutFailed(f"the rollout cannot continue: {lost}")
         failed, succeeded = sum(report.failed for report in reports), sum(report.succeeded for report in reports)
-        self.in_a_row = 0 if succeeded else self.in_a_row + failed
+        self.failed_since_success = 0 if succeeded else self.failed_since_success + failed
         last = next((report.last_failure for report in reports if report.last_failure), self.seen.last_failure)
         self.failed_in_training += sum(report.failed_in_training for report in reports)
         self.seen = Report(
             failed=self.seen.failed + failed, succeeded=self.seen.succeeded + succeeded, last_failure=last
         )
-        if self.in_a_row >= FAILURES_IN_A_ROW:
+        # Failures come first where thoughts are long. As many as are running may have failed before one succeeds.
+        if self.failed_since_success >= FAILURES + sum(report.running for report in reports):
             raise RolloutFailed(
-                f"the rollout cannot continue: {self.in_a_row} prompts in a row have failed, the last with {last}"
+                f"the rollout cannot continue: {self.failed_since_success} prompts in a row have failed, the last with "
+                f"{last}"
             )
+
+    def _reports(self) -> list[Report]:
+        """Of the workers that answer; one that does not is asked no second time until it has."""
+        for number, worker in enumerate(self.workers):
+            if number not in self.asked:
+                self.asked[number] = worker.report.remote()
+        ready, late = ray.wait(list(self.asked.values()), num_returns=len(self.asked), timeout=SECONDS)
+        if late:
+            logger.warning(
+                "%d of %d agent-loop workers have not answered for %d s", len(late), len(self.workers), SECONDS
+            )
+        reports = []
+        for number, answer in list(self.asked.items()):
+            if answer in ready:
+                del self.asked[number]
+                try:
+                    reports.append(ray.get(answer))
+                except ActorUnavailableError as error:  # the network, for a moment; Ray says so itself
+                    logger.warning("an agent-loop worker could not be asked: %s", error)
+                except RayActorError as error:
+                    raise RolloutFailed(f"the rollout cannot continue: {error}") from error
+        return reports
 
     def taken(self) -> Report:
         """What was reported since the last call."""

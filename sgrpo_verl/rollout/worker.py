@@ -1,5 +1,7 @@
 """verl's agent-loop worker for serial groups: scores every row by its own answer, and stores each group in one put."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,6 +10,7 @@ from ray.exceptions import ActorDiedError
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, _agent_loop_registry
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
+from verl.workers.rollout.utils import get_max_position_embeddings
 
 from sgrpo_verl.algorithm.decay import get_reward_schedule, is_correct
 from sgrpo_verl.algorithm.serial_group import ThoughtFormat, encode, eos_ids, in_pieces, opens_answer
@@ -26,12 +29,14 @@ _StockWorker: Any = vars(AgentLoopWorkerTQ)["__ray_metadata__"].modified_class
 
 
 def context_length(max_model_len: int | None, hf_config: Any, engine: str) -> int | None:
-    """The most tokens of prompt and response that the server accepts, as verl's servers find it; None if unknown.
+    """The most tokens of prompt and response that the server accepts, as verl's vLLM server finds it; None if unknown.
 
     verl's SGLang server leaves one token free (verl/workers/rollout/sglang_rollout/async_sglang_server.py).
     """
-    text = hf_config.get_text_config() if hasattr(hf_config, "get_text_config") else hf_config
-    length = max_model_len or getattr(text, "max_position_embeddings", None)
+    try:
+        length = max_model_len or get_max_position_embeddings(hf_config)
+    except ValueError:  # the config does not say
+        return None
     return length - 1 if length and engine == "sglang" else length
 
 
@@ -50,6 +55,19 @@ def require_judged(reward_info: dict[str, Any]) -> None:
         raise RuntimeError("the reward function took longer than reward.timeout allows")
     if failure := reward_info.get("error"):
         raise RuntimeError(f"the reward function failed: {failure}")
+
+
+def finite(rewards: Sequence[float], schedule: str) -> Sequence[float]:
+    """The rewards of a schedule that somebody registered; verl would skip an update whose gradient is not finite.
+
+    Raises:
+        ValueError: one of them is NaN or infinite.
+    """
+    if not all(map(math.isfinite, rewards)):
+        raise ValueError(
+            f"algorithm.sgrpo.reward={schedule}: the schedule gave {list(rewards)}; rewards must be finite"
+        )
+    return rewards
 
 
 def check_room(exit_prompt_length: int, answer_length: int, rollout: Any, context: int | None) -> None:
@@ -103,6 +121,7 @@ class SerialGroupWorker(_StockWorker):
         # verl makes a loop for each prompt from what is registered.
         _agent_loop_registry[SERIAL_GROUP_AGENT] |= {"eos_ids": sorted(ending), "context_length": context}
         self._report = Report()
+        self._running = 0  # sessions
         self._fatal: Exception | None = None  # the first failure after which nothing can be generated or scored
         if in_pieces(self.tokenizer, self.settings.think_end):
             logger.warning(
@@ -123,6 +142,7 @@ class SerialGroupWorker(_StockWorker):
     async def report(self) -> Report:
         """What has become of the sessions since the last call, for ``watch``."""
         report, self._report = self._report, Report()
+        report.running = self._running
         if self._fatal is not None and is_engine_dead(self._fatal):
             report.lost = f"vLLM's engine died: {await reason(self._fatal)}"
         elif self._fatal is not None:
@@ -130,6 +150,7 @@ class SerialGroupWorker(_StockWorker):
         return report
 
     async def _run_agent_loop(self, sampling_params: dict, trajectory: dict, **kwargs: Any) -> Any:
+        self._running += 1
         try:
             result = await super()._run_agent_loop(sampling_params, trajectory, **kwargs)
         except Exception as error:
@@ -139,6 +160,8 @@ class SerialGroupWorker(_StockWorker):
             if self._fatal is None and (isinstance(error, ActorDiedError) or is_engine_dead(error)):
                 self._fatal = error
             raise
+        finally:
+            self._running -= 1
         self._report.succeeded += 1
         return result
 
@@ -149,7 +172,7 @@ class SerialGroupWorker(_StockWorker):
             return
         # verl's own scores the last of several outputs and copies that reward onto the others.
         correct = await gather_all(self._score(row, kwargs) for row in output.rows)
-        rewards = self.reward_schedule(correct, self.settings.decay_base)
+        rewards = finite(self.reward_schedule(correct, self.settings.decay_base), self.settings.reward)
         for row, reward in zip(output.rows, rewards, strict=True):
             row.output.reward_score = float(reward)
             row.output.extra_fields["reward_extra_info"] |= {"reward": float(reward)}  # for verl 0.9.0's filter_groups
@@ -171,9 +194,16 @@ class SerialGroupWorker(_StockWorker):
     async def _score(self, row: GeneratedRow, kwargs: dict[str, Any]) -> bool:
         """Whether a row's own answer is correct, according to the user's reward set-up and ``cut_answers``.
 
-        A row without an answer is wrong, whatever the reward function says to an empty text.
+        With ``score=answer``, a row without an answer is wrong. The reward function is not asked: verl never gives one
+        an empty text, so it need not know what to do with it.
         """
-        judged = row.own_answer_ids if self.settings.score == "answer" else row.output.response_ids
+        alone = self.settings.score == "answer"
+        if alone and not self.form.decode(self.form.without_end(row.answer_ids)).strip():
+            metric = (self.config.algorithm.get("filter_groups") or {}).get("metric")  # verl needs it of every row
+            info = dict.fromkeys(("score", "acc", *([metric] if metric else ())), 0.0)
+            row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": info}
+            return False
+        judged = row.own_answer_ids if alone else row.output.response_ids
         # A decoder leaves special tokens out; what ends a response need not be one. verl cannot score an empty row.
         judged = self.form.without_end(judged) or judged
         scored = row.output.model_copy(
@@ -185,17 +215,14 @@ class SerialGroupWorker(_StockWorker):
                 "extra_fields": dict(row.output.extra_fields),
             }
         )
-        if self.settings.score == "answer" and isinstance(kwargs.get("extra_info"), dict):
+        if alone and isinstance(kwargs.get("extra_info"), dict):
             said = {ANSWER_ALONE: True, BEFORE_ANSWER: self._before_answer(row)}
             kwargs = {**kwargs, "extra_info": {**kwargs["extra_info"], **said}}
         await self._compute_score([scored], kwargs=kwargs)
         reward_info = dict(scored.extra_fields.get("reward_extra_info") or {})
         require_judged(reward_info)
         row.output.extra_fields = {**row.output.extra_fields, "reward_extra_info": reward_info}
-        row.output.metrics = scored.metrics
         right = is_correct(reward_info.get("acc", scored.reward_score), self.settings.correct_threshold)
-        if self.settings.score == "answer" and not self.form.decode(self.form.without_end(row.answer_ids)).strip():
-            return False
         return right and not (row.answer_cut and self.settings.cut_answers == "wrong")
 
     def _before_answer(self, row: GeneratedRow) -> str:

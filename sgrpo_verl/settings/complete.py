@@ -1,7 +1,8 @@
 """How S-GRPO's settings complete a verl config, in the driver.
 
 ``complete`` runs inside verl's ``validate_config``, before Ray is started or a model is loaded. It never overwrites
-what the user set. Contradictions raise one ValueError. It returns what it filled in, so that this can be printed.
+what the user set; only torch's own attention, ``sdpa``, gives way to that of packed rows. Contradictions raise one
+ValueError. It returns what it filled in, so that this can be printed.
 """
 
 import dataclasses
@@ -10,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, open_dict
 
 from sgrpo_verl.hooks.table import COMPLETED
-from sgrpo_verl.packed.settings import choose_packed_attention, why_not_packed
+from sgrpo_verl.packed.settings import choose_packed_attention, overfull_micro_batches, why_not_packed
 from sgrpo_verl.settings.checks import as_dict, require_int, setting_error
 from sgrpo_verl.settings.config import (
     AGENT_LOOP_MANAGER,
@@ -76,6 +77,7 @@ def _choose_layout(config: DictConfig, settings: SGRPOConfig) -> tuple[SGRPOConf
         if why:
             raise ValueError(f"algorithm.sgrpo.layout=packed with {why}, or layout=rows")
         return settings, None
+    why = why or overfull_micro_batches()
     chosen = "rows" if why else "packed"
     return dataclasses.replace(settings, layout=chosen), f"{chosen} (auto: {why or 'nothing is in its way'})"
 

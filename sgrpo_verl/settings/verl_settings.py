@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from sgrpo_verl.packed.settings import overfull_micro_batches
 from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, SINGLE_TURN_AGENT, SGRPOConfig
 from sgrpo_verl.settings.escapes import miswritten, shown
 
@@ -161,6 +162,8 @@ def doubtful(config: DictConfig) -> list[str]:
             f"{REWARD_PHRASE}={shown(str(phrase))} and algorithm.sgrpo.think_end={shown(closing)} differ: the reward "
             "function would look for the answer elsewhere than S-GRPO does; set both alike"
         )
+    if settings.get("layout") == "packed" and (overfull := overfull_micro_batches()):
+        doubts.append(f"algorithm.sgrpo.layout=packed: {overfull}, or lower that limit")
     for name in ("closing_tag_weight", "closing_tag_floor"):
         unused = settings.get(name) in (None, getattr(SGRPOConfig, name))
         if not settings.get("train_closing_tag") and not unused:

@@ -22,7 +22,7 @@ def sgrpo_doctor(*arguments, **environment):
 
 
 def test_all_in_place_here_and_in_a_ray_worker():
-    status, out, _ = sgrpo_doctor("--engine", VLLM_ENABLE_V1_MULTIPROCESSING="0")
+    status, out, _ = sgrpo_doctor("--engine", VLLM_ENABLE_V1_MULTIPROCESSING="0", RAY_ADDRESS="127.0.0.1:1")
     assert status == 0, out
     assert "vLLM's compiled library loads" in out
     assert "vLLM answers a prompt" in out

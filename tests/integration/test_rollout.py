@@ -88,8 +88,12 @@ def test_every_row_is_scored_by_its_own_answer_and_rewarded_by_the_schedule(roll
         for tag, row in zip(tags, rows, strict=True):
             info = row["extra_fields"]["reward_extra_info"]
             answer = row["responses"].tolist()[len(row["responses"]) - tag[TAG]["answer_length"] :]
-            assert info["seen"] == tokenizer.decode(answer, skip_special_tokens=True)
-            assert info["alone"], "a closing tag in it ends nothing"
+            if seen_by_it := tokenizer.decode(answer, skip_special_tokens=True):
+                assert info["seen"] == seen_by_it
+                assert info["alone"], "a closing tag in it ends nothing"
+            else:
+                assert info.items() >= {"acc": 0.0, "score": 0.0}.items()
+                assert "seen" not in info, "verl never gives a reward function an empty text"
             assert tag[TAG]["correct"] == info["acc"]
             n_right += info["acc"]
             expected.append(2.0 ** (1 - n_right) if info["acc"] else 0.0)
@@ -120,9 +124,12 @@ def test_a_row_whose_answer_a_phrase_opens_is_scored_from_the_phrase_on(rollout,
             text = tokenizer.decode(row["responses"], skip_special_tokens=True)
             thought, opened, answer = text.partition(box)
             assert bool(opened) == (notes["closed"] or notes["exit_position"] is not None)
-            assert info["seen"] == f"{opened}{answer}"
             is_full = notes["exit_position"] is None
-            assert notes["correct"] == (info["acc"] and (bool(opened) or not is_full)), "without an answer it is wrong"
+            if is_full and not opened:
+                assert (notes["correct"], "seen" in info) == (False, False), "without an answer it is wrong, unasked"
+                continue
+            assert info["seen"] == f"{opened}{answer}"
+            assert notes["correct"] == info["acc"]
             kept = tokenizer.decode(row["responses"]).partition(box)[0] if is_full else ""
             assert kept.endswith(info["before"])
             assert bool(info["before"]) == bool(kept)
@@ -461,6 +468,26 @@ def test_exits_leave_room_in_the_models_context_too(max_model_len, positions, ro
     assert loop._exit_positions(span, [4] * 100, list(range(132)), step) == list(range(3, room + 1, 3))
 
 
+def test_the_context_is_the_one_that_verls_server_takes():
+    """A config whose parts differ: verl asks the whole before the part that is text."""
+    from types import SimpleNamespace
+
+    from sgrpo_verl.rollout.worker import context_length
+
+    text = SimpleNamespace(max_position_embeddings=32768)
+    whole = SimpleNamespace(max_position_embeddings=4096, text_config=text, get_text_config=lambda: text)
+    assert context_length(None, whole, "vllm") == 4096
+    assert context_length(None, SimpleNamespace(text_config=text), "vllm") == 32768
+
+
+def test_a_schedule_must_give_finite_rewards():
+    from sgrpo_verl.rollout.worker import finite
+
+    assert finite([1.0, 0], "mine") == [1.0, 0]
+    with pytest.raises(ValueError, match=r"reward=mine: the schedule gave \[nan, 1\.0\]; rewards must be finite"):
+        finite([float("nan"), 1.0], "mine")
+
+
 def test_exits_stay_on_the_server_that_has_their_thought():
     """verl's own balancer over three servers: it would send each request of another id to the least busy one."""
     from verl.workers.rollout.router import GlobalRequestLoadBalancer
@@ -559,30 +586,55 @@ def test_checks_of_answers_are_counted_in_the_reward_workers(rollout):
     assert metrics["sgrpo/checks_lost"] == 0.0
 
 
-def test_what_fails_is_counted_over_all_workers(rollout):
-    """In a row means since any worker had a success; verl starts eight workers."""
+def test_what_fails_is_counted_over_all_workers(rollout, monkeypatch, caplog):
+    """Since any worker had a success, and beyond as many as are running; verl starts eight workers."""
     import ray
+    from ray.exceptions import ActorUnavailableError
 
     @ray.remote(num_cpus=0)
     class Worker:
-        def __init__(self, *failed):
-            self.reports = [
-                Report(some, 0, f"no {some}", failed_in_training=some // 2) if some else Report(succeeded=1)
-                for some in failed
-            ]
+        def __init__(self, *reports):
+            self.reports = list(reports)
 
         def report(self):
+            if self.reports[0] == "away":
+                raise ActorUnavailableError(self.reports.pop(0), None)
+            if isinstance(self.reports[0], int):
+                time.sleep(self.reports.pop(0))
             return self.reports.pop(0)
 
-    watch = Watch([Worker.remote(10, 0, 10, 6), Worker.remote(10, 10, 10, 6)])
+    def failed(some, running=0):
+        return Report(some, 0, f"no {some}", failed_in_training=some // 2, running=running)
+
+    right = Report(succeeded=1)
+    watch = Watch(
+        [Worker.remote(failed(10), right, failed(10), failed(6)), Worker.remote(*map(failed, [10, 10, 10, 6]))]
+    )
     watch.look()
-    assert (watch.in_a_row, watch.taken()) == (20, Report(20, 0, "no 10"))
+    assert (watch.failed_since_success, watch.taken()) == (20, Report(20, 0, "no 10"))
     watch.look()
-    assert (watch.in_a_row, watch.taken()) == (0, Report(10, 1, "no 10"))
+    assert (watch.failed_since_success, watch.taken()) == (0, Report(10, 1, "no 10"))
     watch.look()
     with pytest.raises(RolloutFailed, match="continue: 32 prompts in a row have failed, the last with no 6"):
         watch.look()
     assert watch.failed_in_training == 10 + 5 + 10 + 6, "kept beside what is taken, for the next training batch"
+
+    watch = Watch([Worker.remote(failed(32, running=96), failed(95, running=96), failed(1, running=96))])
+    watch.look()  # quick failures, beside thoughts that take their time
+    watch.look()
+    with pytest.raises(RolloutFailed, match="128 prompts in a row"):
+        watch.look()
+
+    monkeypatch.setattr("sgrpo_verl.rollout.watch.SECONDS", 1)
+    caplog.set_level("WARNING", "sgrpo_verl")
+    watch = Watch([Worker.remote(3, failed(2)), Worker.remote(right, "away", *[right] * 9)])
+    watch.look()
+    assert (watch.taken(), "1 of 2 agent-loop workers have not answered for 1 s" in caplog.text) == (right, True)
+    watch.look()
+    assert "an agent-loop worker could not be asked" in caplog.text
+    while (seen := watch.taken()).failed == 0:
+        watch.look()
+    assert (seen.failed, seen.last_failure) == (2, "no 2"), "a report that comes late is not lost"
 
 
 def begin_step(rollout, problems, **submit):

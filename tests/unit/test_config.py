@@ -140,6 +140,29 @@ def test_the_packed_layout_chooses_its_attention(compose_config):
     assert OmegaConf.select(config, ATTENTION) == "sdpa"
 
 
+def test_an_attention_that_somebody_chose_stays(compose_config):
+    chosen = f"+{ATTENTION}=flash_attention_3"
+    config = compose_config(SGRPO, AUTO, f"{ACTOR}.use_dynamic_bsz=true", chosen)
+    assert f"rows (auto: {ATTENTION}=flash_attention_3: packed rows bring" in complete(config)["algorithm.sgrpo.layout"]
+    assert OmegaConf.select(config, ATTENTION) == "flash_attention_3"
+    with pytest.raises(ValueError, match=r"layout=packed with .*=flash_attention_3: .*; leave it out, or layout=rows$"):
+        complete(compose_config(SGRPO, PACKED, f"{ACTOR}.use_dynamic_bsz=true", chosen))
+
+
+def test_micro_batches_that_the_oldest_verl_makes_too_long(compose_config, monkeypatch):
+    dynamic = f"{ACTOR}.use_dynamic_bsz=true"
+    assert complete(compose_config(SGRPO, AUTO, dynamic))["algorithm.sgrpo.layout"].startswith("packed")
+    monkeypatch.setattr("verl.__version__", "0.9.0")
+    assert (
+        "rows (auto: verl 0.9.0 makes micro-batches"
+        in complete(compose_config(SGRPO, AUTO, dynamic))["algorithm.sgrpo.layout"]
+    )
+    config = compose_config(SGRPO, PACKED, dynamic)
+    complete(config)
+    (doubt,) = doubtful(config)
+    assert "layout=packed: verl 0.9.0 makes micro-batches of packed groups up to half as long again" in doubt
+
+
 def test_completing_twice_changes_nothing(compose_config):
     config = compose_config(SGRPO)
     complete(config)

@@ -13,6 +13,7 @@ from sgrpo_verl.hooks.metrics import (
     never_closed,
     no_room_for_exits,
     notes_of,
+    outside_groups,
     rewarded_without_end,
     row_notes,
     serial_group_metrics,
@@ -134,6 +135,15 @@ def test_where_nothing_is_right_or_nothing_was_thought_there_is_no_first_right_a
     assert "sgrpo/exit_position/first_right" not in metrics
     only_full = serial_group_metrics([tag(2, False, 0.0, index=1), tag(None, True, 1.0)])
     assert only_full["sgrpo/exit_position/first_right"] == 1
+
+
+def test_rows_outside_serial_groups_are_told_and_a_step_of_them_alone_is_an_error():
+    verls, padding = {"status": "success"}, tag(None, True, 1.0, padding=True)
+    assert outside_groups([tag(None, True, 1.0), padding]) is None
+    said = outside_groups([verls, verls, tag(None, True, 1.0), padding])
+    assert said.startswith("2 of the first step's 3 rows are in no serial group. Rows of the dataset that name another")
+    with pytest.raises(ValueError, match=r"^none of the first step's 2 rows is of a serial group.*single_turn_agent$"):
+        outside_groups([verls, verls, padding])
 
 
 def test_no_serial_groups_no_metrics():

@@ -113,3 +113,23 @@ class TestStepEnds:
 )
 def test_the_tokens_that_close_a_thought(pieces, length):
     assert closing_length(range(len(pieces)), lambda ids: "".join(pieces[one] for one in ids), "</think>") == length
+
+
+def test_a_model_that_repeats_itself_without_end_takes_no_longer():
+    """Blanks, and bytes that make no character: both once took a time that grew with the square of their number."""
+
+    class Counting(Tokens):
+        decoded = 0
+
+        def decode(self, ids):
+            self.decoded += len(ids)
+            return super().decode(ids)
+
+    blanks = Counting("so" + "\n" * 20_000 + "Wait", range(20_007))
+    assert step_ends(blanks.ids, blanks.decode, "markers", MARKERS) == [20_002]
+    broken = Counting("so", [])
+    broken.pieces += [b"\xff"] * 5_000
+    text, ends = text_and_ends(broken.ids, broken.decode)
+    assert (len(ends), text) == (5_001, "so" + "\ufffd" * len(text[2:]))
+    assert len(text) > 4_900
+    assert broken.decoded < 30 * len(broken.ids)
