@@ -131,37 +131,19 @@ def block_mask(visible: torch.Tensor, segments: torch.Tensor) -> BlockMask:
 def _blocks_of(segments: np.ndarray, tokens: int) -> tuple[np.ndarray, np.ndarray]:
     """Which key blocks each query block sees in part, and which in full: bool, (blocks, blocks)."""
     blocks = -(-tokens // BLOCK)
-    start, end, prefix_start, prefix_end = segments.T
-    first, count = start // BLOCK, (end - 1) // BLOCK - start // BLOCK + 1
-    # Every pair of a segment and a block of queries that it overlaps, with the queries [low, high) that they share.
-    segment = np.repeat(np.arange(len(segments)), count)
-    query = np.arange(len(segment)) - np.repeat(count.cumsum() - count - first, count)
-    low, high = np.maximum(start[segment], query * BLOCK), np.minimum(end[segment], (query + 1) * BLOCK)
-    own, prefix, end_of_prefix = start[segment], prefix_start[segment], prefix_end[segment]
-
-    def begun(position: np.ndarray) -> np.ndarray:  # blocks that start before a position
-        return -(-position // BLOCK)
-
-    def ended(position: np.ndarray) -> np.ndarray:  # blocks that end at or before it; the last may be a short one
-        return np.where(position >= tokens, blocks, position // BLOCK)
-
-    empty = prefix >= end_of_prefix
-    some = _covered(
-        blocks, query, (prefix // BLOCK, np.where(empty, 0, begun(end_of_prefix))), (own // BLOCK, begun(high))
-    )
-    whole = _covered(blocks, query, (begun(prefix), ended(end_of_prefix)), (begun(own), ended(low + 1)))
-    full = (some > 0) & (whole == np.bincount(query, minlength=blocks)[:, None])
-    return (some > 0) & ~full, full
-
-
-def _covered(blocks: int, query: np.ndarray, *ranges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """How many of the ranges of key blocks [first, end) of each query block cover each key block: (blocks, blocks)."""
-    steps = np.zeros((blocks, blocks + 1), dtype=np.int32)
-    for first, end in ranges:
-        there = first < end
-        np.add.at(steps, (query[there], first[there]), 1)
-        np.add.at(steps, (query[there], end[there]), -1)
-    return steps.cumsum(axis=1)[:, :-1]
+    some, full = np.zeros((blocks, blocks), dtype=bool), np.ones((blocks, blocks), dtype=bool)
+    for start, end, prefix_start, prefix_end in segments.tolist():
+        for block in range(start // BLOCK, -(-end // BLOCK)):
+            low, high = max(start, block * BLOCK), min(end, (block + 1) * BLOCK)  # the queries that the two share
+            seen_by_all = np.zeros(blocks, dtype=bool)
+            # Keys from the first to the last that any of these queries sees, and to the last that all of them see.
+            for first, last, last_of_all in ((prefix_start, prefix_end, prefix_end), (start, high, low + 1)):
+                if first < last:
+                    some[block, first // BLOCK : -(-last // BLOCK)] = True
+                    whole = blocks if last_of_all >= tokens else last_of_all // BLOCK  # the last block may be short
+                    seen_by_all[-(-first // BLOCK) : whole] = True
+            full[block] &= seen_by_all
+    return some & ~full, some & full
 
 
 def _listed(chosen: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
