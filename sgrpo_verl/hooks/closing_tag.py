@@ -79,7 +79,7 @@ def train_tag(
 ) -> dict[str, torch.Tensor]:
     """One early exit's fields with its closing tag, the response's tokens from ``start`` to ``end``, trained on.
 
-    Unchanged where nothing of the row is trained on (verl's rejection sampling), and where a negative advantage would
+    Unchanged where nothing of the row is trained on, and where a negative advantage would
     lower a probability that is below ``floor`` already.
 
     Args:

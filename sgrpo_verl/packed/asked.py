@@ -1,9 +1,9 @@
 """Computes logits only where a log-prob is needed: for response tokens, and in an update for those that are trained on.
 
 Nobody reads the log-prob of a prompt's token, and with a vocabulary of 150,000 the logits weigh as much as many layers.
-So the hidden states of the other tokens are left out before the model's last layer. An exit prompt's tokens have a
-log-prob before the update (``hooks.closing_tag`` reads it), and none in it. Log-prob and entropy of a token that is not
-asked for read 0 in the rows; every loss and metric of verl masks them.
+So the hidden states of the other tokens are left out before the model's last layer. An exit prompt's tokens have a log-
+prob before the update (``hooks.closing_tag`` reads it), and in it only if they are trained on. Log-prob and entropy of
+a token that is not asked for read 0 in the rows; every loss and metric of verl masks them.
 """
 
 from dataclasses import dataclass

@@ -64,7 +64,10 @@ async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
 
 
 class _OneRequestId:
-    """An LLM client that sends every request under the first one's id: to the server with the thought's KV cache."""
+    """An LLM client that sends every request under the first one's id: to the server with the thought's KV cache.
+
+    With verl's ``full_determinism``, each has an id of its own, which begins with the first one's.
+    """
 
     def __init__(self, client: Any, full_determinism: bool):
         self._client = client

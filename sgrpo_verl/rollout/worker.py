@@ -103,7 +103,8 @@ def check_room(exit_prompt_length: int, answer_length: int, rollout: Any, contex
 
 
 class SerialGroupWorker(_StockWorker):
-    """Turns each training prompt for a single turn into a serial group; everything else is left to verl.
+    """Turns each training prompt for a single turn into a serial group; everything else is left to verl, and its
+    length or reward noted (``_score_as_verl``).
 
     Raises:
         ValueError: see ``check_room``.
