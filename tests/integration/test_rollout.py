@@ -625,11 +625,13 @@ def test_what_fails_is_counted_over_all_workers(rollout, monkeypatch, caplog):
     with pytest.raises(RolloutFailed, match="128 prompts in a row"):
         watch.look()
 
-    monkeypatch.setattr("sgrpo_verl.rollout.watch.SECONDS", 1)
-    caplog.set_level("WARNING", "sgrpo_verl")
-    watch = Watch([Worker.remote(3, failed(2)), Worker.remote(right, "away", *[right] * 9)])
+    monkeypatch.setattr("sgrpo_verl.rollout.watch.SECONDS", 2)
+    workers = [Worker.remote(failed(0), 6, failed(2)), Worker.remote(failed(0), right, "away", *[right] * 9)]
+    ray.get([worker.report.remote() for worker in workers])  # both have started
+    watch = Watch(workers)
     watch.look()
-    assert (watch.taken(), "1 of 2 agent-loop workers have not answered for 1 s" in caplog.text) == (right, True)
+    assert "1 of 2 agent-loop workers have not answered for 2 s" in caplog.text
+    assert watch.taken() == right
     watch.look()
     assert "an agent-loop worker could not be asked" in caplog.text
     while (seen := watch.taken()).failed == 0:
