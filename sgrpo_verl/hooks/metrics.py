@@ -2,7 +2,7 @@
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from inspect import BoundArguments
 from statistics import mean
@@ -10,6 +10,7 @@ from typing import Any
 
 from sgrpo_verl.hooks.early_stop import ENOUGH, known_of, never_stops, stopped_early
 from sgrpo_verl.hooks.install import logger
+from sgrpo_verl.settings.config import SINGLE_TURN_AGENT
 from sgrpo_verl.settings.escapes import shown
 
 TAG = "sgrpo"  # key of a row's notes in its tag
@@ -113,21 +114,25 @@ def serial_group_metrics(tags: Sequence[dict[str, Any]]) -> dict[str, float]:
     return metrics
 
 
-def outside_groups(tags: Sequence[dict[str, Any]]) -> str | None:
-    """A warning for a step with rows that are in no serial group; None if there are none.
+def outside_groups(tags: Sequence[dict[str, Any]], agents: Collection[str] | None) -> str | None:
+    """A warning for a first step with rows that belong to no serial group; None if there are none.
+
+    Args:
+        tags: of the step's rows.
+        agents: that the training data name; None if they cannot be told.
 
     Raises:
-        ValueError: no row is in one.
+        ValueError: no row belongs to one, and none of the training data ever will.
     """
     rows = [tag for tag in tags if not tag.get("is_padding", False)]
     without = sum(notes_of(tag) is None for tag in rows)
-    why = "Rows of the dataset that name another agent (agent_name) are left to verl, without early exits"
-    if rows and without == len(rows):
+    why = f"rows of the dataset whose agent_name is not {SINGLE_TURN_AGENT} are left to verl, without early exits"
+    if without == len(rows) and agents and SINGLE_TURN_AGENT not in agents:
         raise ValueError(
-            f"none of the first step's {without} rows is of a serial group, so this is no S-GRPO. {why}; take the "
-            "column out, or set it to single_turn_agent"
+            f"data.train_files: all rows name another agent (agent_name={', '.join(sorted(agents))}), and {why}. So "
+            f"this is not S-GRPO; remove the column, or set it to {SINGLE_TURN_AGENT}"
         )
-    return f"{without} of the first step's {len(rows)} rows are in no serial group. {why}" if without else None
+    return f"{without} of the first step's {len(rows)} rows belong to no serial group: {why}" if without else None
 
 
 def nothing_to_cut(metrics: dict[str, float], config: Any) -> str | None:
@@ -237,7 +242,7 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     if not hasattr(trainer, "_sgrpo_notes"):  # the first step that this process sees
         settings, endings = trainer.config.algorithm.sgrpo, partial(_endings, trainer, batch)
         for warning in (
-            outside_groups(batch.tags),
+            outside_groups(batch.tags, _agents_of(getattr(trainer, "train_dataset", None))),
             nothing_to_cut(ours, trainer.config),
             never_closed(ours, settings, endings),
         ):
@@ -257,6 +262,12 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     metrics.update(check_metrics(trainer.get_reward_handles() or []))
     trainer._sgrpo_notes = {key: notes_of(tag) for key, tag in zip(batch.keys, batch.tags, strict=True)}
     return result
+
+
+def _agents_of(dataset: Any) -> set[str] | None:
+    """The agents that a dataset names, if it is verl's own."""
+    rows: Any = getattr(dataset, "dataframe", None)
+    return set(rows["agent_name"]) if "agent_name" in getattr(rows, "column_names", ()) else None
 
 
 def _endings(trainer: Any, batch: Any) -> list[str]:

@@ -17,7 +17,7 @@ from ray.exceptions import ActorUnavailableError, RayActorError
 from sgrpo_verl.hooks.install import logger
 from sgrpo_verl.rollout.engine_failure import is_engine_dead, reason
 
-FAILURES = 32  # sessions, beside those that are still running: verl's async trainers draw another prompt for each
+FAILURES = 32  # sessions, and as many as have run at once: verl's async trainers draw another prompt for each
 SECONDS = 60  # to wait for a worker's report before the others go on without it
 
 
@@ -43,12 +43,12 @@ class Watch:
     def __init__(self, workers: Sequence[Any]):
         self.workers = workers
         self.asked: dict[int, Any] = {}  # reports that have not come yet, by the worker's number
-        self.failed_since_success = 0
+        self.failed_since_success = self.most_running = 0  # the latter also since a success
         self.seen = Report()  # since ``taken``
         self.failed_in_training = 0  # since a training batch was last taken; a validation may come in between
 
     def look(self) -> None:
-        """Ask every worker. A session is counted before verl can see that it ended.
+        """Ask every worker. A session is counted before verl can see that it ended, if its worker answers in time.
 
         Raises:
             RolloutFailed: a worker has died or cannot continue, or too many sessions have failed and none succeeded.
@@ -57,14 +57,18 @@ class Watch:
         if lost := next((report.lost for report in reports if report.lost), ""):
             raise RolloutFailed(f"the rollout cannot continue: {lost}")
         failed, succeeded = sum(report.failed for report in reports), sum(report.succeeded for report in reports)
-        self.failed_since_success = 0 if succeeded else self.failed_since_success + failed
+        if succeeded:
+            self.failed_since_success = self.most_running = 0
+        else:
+            self.failed_since_success += failed
+        self.most_running = max(self.most_running, sum(report.running for report in reports))
         last = next((report.last_failure for report in reports if report.last_failure), self.seen.last_failure)
         self.failed_in_training += sum(report.failed_in_training for report in reports)
         self.seen = Report(
             failed=self.seen.failed + failed, succeeded=self.seen.succeeded + succeeded, last_failure=last
         )
-        # Failures come first where thoughts are long. As many as are running may have failed before one succeeds.
-        if self.failed_since_success >= FAILURES + sum(report.running for report in reports):
+        # Failures come first where thoughts are long, and a worker that has not answered may know of a success.
+        if len(reports) == len(self.workers) and self.failed_since_success >= FAILURES + self.most_running:
             raise RolloutFailed(
                 f"the rollout cannot continue: {self.failed_since_success} prompts in a row have failed, the last with "
                 f"{last}"

@@ -1,7 +1,7 @@
 """verl's agent-loop worker for serial groups: scores every row by its own answer, and stores each group in one put."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -57,16 +57,15 @@ def require_judged(reward_info: dict[str, Any]) -> None:
         raise RuntimeError(f"the reward function failed: {failure}")
 
 
-def finite(rewards: Sequence[float], schedule: str) -> Sequence[float]:
+def finite(rewards: Iterable[float], schedule: str) -> list[float]:
     """The rewards of a schedule that somebody registered; verl would skip an update whose gradient is not finite.
 
     Raises:
         ValueError: one of them is NaN or infinite.
     """
+    rewards = list(rewards)
     if not all(map(math.isfinite, rewards)):
-        raise ValueError(
-            f"algorithm.sgrpo.reward={schedule}: the schedule gave {list(rewards)}; rewards must be finite"
-        )
+        raise ValueError(f"algorithm.sgrpo.reward={schedule}: the schedule gave {rewards}; rewards must be finite")
     return rewards
 
 

@@ -10,12 +10,19 @@ from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, SINGLE_TURN_AGENT, SG
 from sgrpo_verl.settings.escapes import miswritten, shown
 
 REWARD_PHRASE = "reward.custom_reward_function.reward_kwargs.think_end"
-# Names of older verl's that its config still has, and that nothing reads any more; what is read instead.
+# Names from older versions of verl that its config still has, and that main_ppo no longer reads; the names it reads
+# (verl/experimental/reward_loop/reward_loop.py, migrate_legacy_reward_impl).
 UNREAD = {
     "custom_reward_function.path": "reward.custom_reward_function.path",
     "custom_reward_function.name": "reward.custom_reward_function.name",
     "reward_model.enable": "reward.reward_model.enable",
     "reward_model.reward_manager": "reward.reward_manager.name",
+    "reward_model.reward_loop_source": "reward.reward_manager.source",
+    "reward_model.reward_loop_module_path": "reward.reward_manager.module.path",
+    "reward_model.reward_loop_class_name": "reward.reward_manager.module.name",
+    "reward_model.reward_kwargs": "reward.reward_kwargs",
+    "reward_model.model.path": "reward.reward_model.model_path",
+    "sandbox_fusion.url": "reward.sandbox_fusion.url",
 }
 
 
@@ -30,11 +37,9 @@ def check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
             )
     if not config.trainer.use_v1:
         raise ValueError("trainer.use_v1=false: S-GRPO needs verl's V1 trainer, so leave trainer.use_v1 at true")
-    if rollout.temperature is None or rollout.temperature <= 0:
-        raise ValueError(
-            f"actor_rollout_ref.rollout.temperature={rollout.temperature}: must be above 0; the actor divides logits "
-            "by it, and nothing would be learned from greedy samples"
-        )
+    if not config.trainer.get("val_only", False):
+        _check_temperature(rollout.temperature)
+        _check_mini_batches(config, settings)
     manager = rollout.agent.get("agent_loop_manager_class")
     if manager not in (None, "", AGENT_LOOP_MANAGER):
         raise ValueError(
@@ -69,7 +74,6 @@ def check_verl_settings(config: DictConfig, settings: SGRPOConfig) -> None:
             "and a reward.custom_reward_function that asks the model"
         )
     _check_unread(config)
-    _check_mini_batches(config, settings)
     if config.critic.get("enable"):
         raise ValueError(
             "critic.enable=true: S-GRPO's advantages need no critic, so it would be trained for nothing; set it to "
@@ -106,7 +110,15 @@ def _check_unread(config: DictConfig) -> None:
     for old, new in UNREAD.items():
         value = OmegaConf.select(config, old)
         if value is not None and value != OmegaConf.select(config, new):
-            raise ValueError(f"{old}={value}: verl's main_ppo does not read it any more; set {new}={value}")
+            raise ValueError(f"{old}={value}: verl's main_ppo no longer reads it; set {new}={value}")
+
+
+def _check_temperature(temperature: float | None) -> None:
+    if temperature is None or temperature <= 0:
+        raise ValueError(
+            f"actor_rollout_ref.rollout.temperature={'null' if temperature is None else temperature}: must be a number "
+            "above 0; the actor divides logits by it, and nothing would be learned from greedy samples"
+        )
 
 
 def _check_mini_batches(config: DictConfig, settings: SGRPOConfig) -> None:
@@ -122,7 +134,8 @@ def _check_mini_batches(config: DictConfig, settings: SGRPOConfig) -> None:
         raise ValueError(
             f"actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size}: with {rows} rows of a prompt "
             f"that is {actor.ppo_mini_batch_size * rows} rows, and {ranks} data-parallel ranks cannot share them "
-            f"evenly; set it to a multiple of {ranks // math.gcd(ranks, rows)}"
+            f"evenly; set it to a multiple of {ranks // math.gcd(ranks, rows)}, and data.train_batch_size to a "
+            "multiple of that"
         )
 
 

@@ -239,7 +239,8 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
         ([f"{AGENT}.default_agent_loop=tool_agent"], r"default_agent_loop=tool_agent.*single_turn_agent"),
         (["actor_rollout_ref.rollout.multi_turn.enable=true"], r"multi_turn\.enable=true: S-GRPO cuts .*single turn"),
         (["distillation.enabled=true"], r"distillation\.enabled=true"),
-        (["actor_rollout_ref.rollout.temperature=0"], r"rollout\.temperature=0: must be above 0; .* nothing would be"),
+        (["actor_rollout_ref.rollout.temperature=0"], r"rollout\.temperature=0: must be a number above 0; .* nothing"),
+        (["actor_rollout_ref.rollout.temperature=null"], r"rollout\.temperature=null: must be a number above 0"),
         (["critic.enable=true"], r"critic\.enable=true: S-GRPO's advantages need no critic"),
         (["skip.rollout_tq.enable=true"], r"skip\.rollout_tq\.enable=true: .* repeats rows of a serial group"),
         (
@@ -247,10 +248,12 @@ def test_answer_length_is_a_quarter_of_a_short_response(compose_config, response
             r"^custom_reward_function\.path=mine\.py: .*; set reward\.custom_reward_function\.path=mine\.py$",
         ),
         (["reward_model.reward_manager=dapo"], r"^reward_model\.reward_manager=dapo: .*; set reward\.reward_manager\."),
+        (["sandbox_fusion.url=http://box"], r"^sandbox_fusion\.url=http://box: .*; set reward\.sandbox_fusion\.url="),
+        (["+reward_model.reward_kwargs={a: 1}"], r"^reward_model\.reward_kwargs=.*; set reward\.reward_kwargs="),
         (["reward_model.enable=true"], r"^reward_model\.enable=True: .*; set reward\.reward_model\.enable=True$"),
         (
             [f"{ACTOR}.ppo_mini_batch_size=4", "trainer.n_gpus_per_node=8"],
-            r"ppo_mini_batch_size=4: with 9 rows .* 36 rows, and 8 data-parallel ranks .*; set it to a multiple of 8$",
+            r"ppo_mini_batch_size=4: .* 36 rows, and 8 data-parallel ranks .*; set it to a multiple of 8, and data",
         ),
         (["actor_rollout_ref.rollout.enable_rollout_routing_replay=true"], r"enable_rollout_routing_replay=true"),
         (
@@ -313,6 +316,11 @@ def test_one_sentence_for_each_contradiction(compose_config, overrides, message)
 )
 def test_a_mini_batch_that_the_ranks_can_share_evenly(compose_config, overrides):
     complete(compose_config(SGRPO, "trainer.n_gpus_per_node=8", *overrides))
+
+
+def test_a_validation_alone_needs_nothing_that_training_does(compose_config):
+    only = ("trainer.val_only=true", "trainer.n_gpus_per_node=7", "actor_rollout_ref.rollout.temperature=0")
+    complete(compose_config(SGRPO, *only))
 
 
 def test_an_old_name_beside_the_new_one_does_no_harm(compose_config):

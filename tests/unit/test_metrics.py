@@ -137,13 +137,18 @@ def test_where_nothing_is_right_or_nothing_was_thought_there_is_no_first_right_a
     assert only_full["sgrpo/exit_position/first_right"] == 1
 
 
-def test_rows_outside_serial_groups_are_told_and_a_step_of_them_alone_is_an_error():
+def test_rows_outside_serial_groups_are_told_and_a_dataset_of_them_alone_is_an_error():
     verls, padding = {"status": "success"}, tag(None, True, 1.0, padding=True)
-    assert outside_groups([tag(None, True, 1.0), padding]) is None
-    said = outside_groups([verls, verls, tag(None, True, 1.0), padding])
-    assert said.startswith("2 of the first step's 3 rows are in no serial group. Rows of the dataset that name another")
-    with pytest.raises(ValueError, match=r"^none of the first step's 2 rows is of a serial group.*single_turn_agent$"):
-        outside_groups([verls, verls, padding])
+    assert outside_groups([tag(None, True, 1.0), padding], None) is None
+    said = outside_groups([verls, verls, tag(None, True, 1.0), padding], {"tool_agent", "single_turn_agent"})
+    assert said.startswith(
+        "2 of the first step's 3 rows belong to no serial group: rows of the dataset whose agent_name"
+    )
+    both = {"tool_agent", "single_turn_agent"}
+    for agents in (both, None):
+        assert outside_groups([verls, verls, padding], agents).startswith("2 of the first step's 2 rows"), "this time"
+    with pytest.raises(ValueError, match=r"^data\.train_files: all rows .*agent_name=tool_agent\).*single_turn_agent$"):
+        outside_groups([verls, verls, padding], {"tool_agent"})
 
 
 def test_no_serial_groups_no_metrics():
