@@ -36,7 +36,7 @@ import verl, sgrpo_verl
 print(sgrpo_verl.__file__)
 from hydra import compose, initialize_config_module
 from verl.trainer.main_ppo import validate_config
-for groups in (["+sgrpo=paper"], ["+sgrpo=shortest_only", "+cpu=default"], ["+toy=demo", "+sgrpo=without_decay"]):
+for groups in (["+sgrpo=paper"], ["+sgrpo=shortest_only"], ["+cpu=default", "+toy=demo", "+sgrpo=without_decay"]):
     with initialize_config_module("verl.trainer.config", version_base=None):
         stock = ["actor_rollout_ref.rollout.name=vllm", "actor_rollout_ref.actor.use_dynamic_bsz=true"]
         config = compose("ppo_trainer", [*stock, *groups])
