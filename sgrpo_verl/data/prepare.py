@@ -117,11 +117,8 @@ def prepare(
             truth = row["reward_model"]["ground_truth"]
             row["reward_model"]["ground_truth"] = truth if isinstance(truth, list) else [truth]
     try:
-        content = pd.DataFrame(prepared.rows).to_parquet()
-    except (
-        ArrowException,
-        OverflowError,
-    ) as error:  # types or numbers that parquet cannot hold; nothing is written yet
+        content = pd.DataFrame(prepared.rows).to_parquet()  # in memory; nothing is written yet
+    except (ArrowException, OverflowError) as error:  # types or numbers that parquet cannot hold
         raise UserError(
             f"{name}: cannot be written as parquet ({error}); a key of extra_info must have values of one type, no "
             "empty dict, and no whole number of more than 64 bits"

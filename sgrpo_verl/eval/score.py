@@ -15,7 +15,6 @@ from rich.progress import track
 
 from sgrpo_verl import correctness
 from sgrpo_verl.algorithm import serial_group
-from sgrpo_verl.algorithm.serial_group import opens_answer
 from sgrpo_verl.answers import checker
 from sgrpo_verl.answers.neighbours import FORMULA
 from sgrpo_verl.errors import UserError
@@ -79,7 +78,7 @@ def _scored_from(out: Path) -> dict[str, str]:
 
 def _score(think_end: str, completion: dict[str, Any]) -> float:
     # An answer that the model came to itself may go on from its thought, unless a tag stands between them.
-    before = completion["thought"] if opens_answer(think_end) and not completion["exited"] else ""
+    before = completion["thought"] if serial_group.opens_answer(think_end) and not completion["exited"] else ""
     try:
         return correctness.compute_score(
             completion["data_source"],

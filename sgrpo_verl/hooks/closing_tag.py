@@ -79,8 +79,8 @@ def train_tag(
 ) -> dict[str, torch.Tensor]:
     """One early exit's fields with its closing tag, the response's tokens from ``start`` to ``end``, trained on.
 
-    Unchanged where nothing of the row is trained on, and where a negative advantage would
-    lower a probability that is below ``floor`` already.
+    Unchanged where nothing of the row is trained on, and where a negative advantage would lower a probability that is
+    below ``floor`` already.
 
     Args:
         row: advantages, returns, response_mask and loss_mask, each (response length,).

@@ -242,7 +242,7 @@ def add_metrics(wrapped: Callable, trainer: Any, call: BoundArguments) -> Any:
     if not hasattr(trainer, "_sgrpo_notes"):  # the first step that this process sees
         settings, endings = trainer.config.algorithm.sgrpo, partial(_endings, trainer, batch)
         for warning in (
-            outside_groups(batch.tags, _agents_of(getattr(trainer, "train_dataset", None))),
+            outside_groups(batch.tags, _agents_of(trainer.train_dataset)),
             nothing_to_cut(ours, trainer.config),
             never_closed(ours, settings, endings),
         ):

@@ -102,8 +102,9 @@ def check_room(exit_prompt_length: int, answer_length: int, rollout: Any, contex
 
 
 class SerialGroupWorker(_StockWorker):
-    """Turns each training prompt for a single turn into a serial group; everything else is left to verl, and its
-    length or reward noted (``_score_as_verl``).
+    """Turns each training prompt for a single turn into a serial group; everything else is left to verl.
+
+    Of that it only notes the length or the reward, see ``_score_as_verl``.
 
     Raises:
         ValueError: see ``check_room``.

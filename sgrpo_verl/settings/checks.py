@@ -9,7 +9,9 @@ from sgrpo_verl.settings.escapes import shown
 
 
 def as_dict(node: DictConfig) -> dict[str, Any]:
-    return {str(name): value for name, value in OmegaConf.to_container(node, resolve=True).items()}  # type: ignore[union-attr]
+    """A section of a config in plain Python, resolved: no OmegaConf, lists and dicts inside it included."""
+    section: Any = OmegaConf.to_container(node, resolve=True)  # a dict, as the node is; its type allows for more
+    return {str(name): value for name, value in section.items()}
 
 
 def setting_error(name: str, value: Any, what: str) -> ValueError:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from sgrpo_verl.packed.settings import overfull_micro_batches
+from sgrpo_verl.packed.settings import STRATEGIES, overfull_micro_batches
 from sgrpo_verl.settings.config import AGENT_LOOP_MANAGER, SINGLE_TURN_AGENT, SGRPOConfig
 from sgrpo_verl.settings.escapes import miswritten, shown
 
@@ -124,7 +124,7 @@ def _check_temperature(temperature: float | None) -> None:
 def _check_mini_batches(config: DictConfig, settings: SGRPOConfig) -> None:
     """verl's FSDP workers assert it at the first update, after a whole rollout."""
     actor = config.actor_rollout_ref.actor
-    if actor.strategy not in ("fsdp", "fsdp2"):
+    if actor.strategy not in STRATEGIES:
         return
     old_name = actor.get("ulysses_sequence_parallel_size", 1)
     sequence_parallel = old_name if old_name > 1 else actor.fsdp_config.ulysses_sequence_parallel_size

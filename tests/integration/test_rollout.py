@@ -710,7 +710,8 @@ class TestAStepWithFailures:
         """Whichever is seen first: all of the step's, or more in a row than ever ran at once, and 32."""
         rollout.new_manager(workers=2)
         uids = begin_step(rollout, PROBLEMS * 6, ground_truths=["None"] * 36)
-        with pytest.raises(RolloutFailed, match=r"continue: (all 36 prompts|3\d prompts in a row) have failed, .*None"):
+        ended = r"continue: (all 36 prompts|3\d prompts in a row) have failed, .*ValueError.*None"
+        with pytest.raises(RolloutFailed, match=ended):
             sample(rollout, uids)
 
     def test_verls_own_failure_has_the_last_failure_behind_it(self):

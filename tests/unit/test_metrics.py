@@ -140,11 +140,10 @@ def test_where_nothing_is_right_or_nothing_was_thought_there_is_no_first_right_a
 def test_rows_outside_serial_groups_are_told_and_a_dataset_of_them_alone_is_an_error():
     verls, padding = {"status": "success"}, tag(None, True, 1.0, padding=True)
     assert outside_groups([tag(None, True, 1.0), padding], None) is None
-    said = outside_groups([verls, verls, tag(None, True, 1.0), padding], {"tool_agent", "single_turn_agent"})
-    assert said.startswith(
-        "2 of the first step's 3 rows belong to no serial group: rows of the dataset whose agent_name"
-    )
     both = {"tool_agent", "single_turn_agent"}
+    said = outside_groups([verls, verls, tag(None, True, 1.0), padding], both)
+    said_of = "rows of the dataset whose agent_name"
+    assert said.startswith(f"2 of the first step's 3 rows belong to no serial group: {said_of}")
     for agents in (both, None):
         assert outside_groups([verls, verls, padding], agents).startswith("2 of the first step's 2 rows"), "this time"
     with pytest.raises(ValueError, match=r"^data\.train_files: all rows .*agent_name=tool_agent\).*single_turn_agent$"):
